@@ -1,0 +1,3 @@
+"""Tidegate: sees, explains and prevents Celery backlogs on Redis and Valkey."""
+
+__version__ = "0.1.0"

@@ -1,0 +1,1 @@
+"""WHAT REDIS HOLDS: key names, connections, bounded reads, and bytes to messages; the only layer that imports redis."""

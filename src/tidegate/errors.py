@@ -1,0 +1,92 @@
+"""Every error that Tidegate raises: what was expected, what came, and what to do, in one line.
+
+    TidegateError
+    ├── UsageError             exit 2   the command or setting was wrong
+    │   ├── BadBrokerUrl                a broker URL that names no reachable kind of server
+    │   └── BadApp                      `-A` names no Celery application
+    ├── CannotLook             exit 3   the broker could not be seen
+    │   ├── NoServer                    nothing listens there, or the name does not resolve
+    │   ├── NotRedis                    something listens there, and it speaks another protocol
+    │   ├── TlsMismatch                 TLS on one side only, or a certificate that is not trusted
+    │   ├── AccessDenied                wrong password, or a user who may not do this
+    │   ├── WrongDatabase               a database number the server does not have
+    │   ├── StoppedAnswering            the server went silent or away in the middle
+    │   ├── NothingFound                no queue there
+    │   └── NotAQueue                   the key exists and is no list
+    ├── Refused                exit 4   allowed only when asked for explicitly
+    └── NoBinary               exit 3   no Valkey or Redis server program to start
+
+This module imports nothing.
+"""
+
+EXIT_FINE = 0
+EXIT_FINDING = 1
+EXIT_USAGE = 2
+EXIT_CANNOT_LOOK = 3
+EXIT_REFUSED = 4
+
+
+class TidegateError(Exception):
+    """The root of the tree; `exit_code` is what the command line ends with."""
+
+    exit_code = EXIT_CANNOT_LOOK
+
+
+class UsageError(TidegateError):
+    """The command, an option or a setting was wrong."""
+
+    exit_code = EXIT_USAGE
+
+
+class BadBrokerUrl(UsageError):
+    """The broker URL can't be read, or names a broker that is neither Redis nor Valkey."""
+
+
+class BadApp(UsageError):
+    """`-A` names no Celery application that can be imported."""
+
+
+class CannotLook(TidegateError):
+    """The broker could not be seen, so nothing may be said about it."""
+
+
+class NoServer(CannotLook):
+    """Nothing listens at the address, or its name does not resolve."""
+
+
+class NotRedis(CannotLook):
+    """Something listens at the address, and it does not speak the Redis protocol."""
+
+
+class TlsMismatch(CannotLook):
+    """One side speaks TLS and the other does not, or the certificate is not trusted."""
+
+
+class AccessDenied(CannotLook):
+    """The server wants another password or user, or the user may not do what was asked."""
+
+
+class WrongDatabase(CannotLook):
+    """The server has no database of that number."""
+
+
+class StoppedAnswering(CannotLook):
+    """The server did not answer within the timeout, or closed the connection in the middle."""
+
+
+class NothingFound(CannotLook):
+    """No queue was found where one was expected."""
+
+
+class NotAQueue(CannotLook):
+    """The key exists and is not a list, so it can't be a queue."""
+
+
+class Refused(TidegateError):
+    """An act that is only done when asked for explicitly."""
+
+    exit_code = EXIT_REFUSED
+
+
+class NoBinary(CannotLook):
+    """No Valkey or Redis server program was found to start a private broker with."""

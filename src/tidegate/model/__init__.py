@@ -1,0 +1,1 @@
+"""WHAT IT MEANS: pure functions from facts to facts; no I/O, no clock, no broker."""

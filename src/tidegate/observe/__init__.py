@@ -1,0 +1,1 @@
+"""WHAT WE CAN SEE: reads the broker and returns facts; holds no opinion and writes nothing."""
