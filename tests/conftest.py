@@ -1,0 +1,120 @@
+"""What every test may ask for: a real server that is its own, and real Celery processes on it."""
+
+import itertools
+import os
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+import redis
+
+from tidegate.demo.broker import PrivateBroker
+from tidegate.demo.processes import BEAT_READY, WORKER_READY, Guarded, celery
+
+STARTS_S = 30.0
+FOREIGN = ("TIDEGATE_", "CELERY_", "DJANGO_", "SCREEN_")
+#: Names the server under test (CI runs the suite on Valkey and on Redis), so it stays.
+KEPT = "TIDEGATE_SERVER_BINARY"
+
+StartCelery = Callable[..., Guarded]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _no_settings_from_outside() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        for name in [name for name in os.environ if name.startswith(FOREIGN) and name != KEPT]:
+            patch.delenv(name)
+        yield
+
+
+@pytest.fixture(scope="session")
+def valkey() -> Iterator[PrivateBroker]:
+    """The server of this test process; shared, so what changes its configuration takes `private_broker`."""
+    with PrivateBroker() as broker:
+        yield broker
+
+
+@pytest.fixture
+def broker_url(valkey: PrivateBroker) -> str:
+    """The URL of an empty database; what the test before left there is gone."""
+    valkey.ask("FLUSHALL")
+    return valkey.url
+
+
+@pytest.fixture
+def redis_client(broker_url: str) -> Iterator[redis.Redis]:
+    """A client of the empty database behind `broker_url`."""
+    with redis.Redis.from_url(broker_url) as client:
+        yield client
+
+
+@pytest.fixture
+def private_broker() -> Iterator[Callable[..., PrivateBroker]]:
+    """`private_broker(maxmemory="20mb", maxmemory_policy="noeviction")`: a server for this test alone."""
+    with ExitStack() as brokers:
+
+        def start(**config: str) -> PrivateBroker:
+            directives = {name.replace("_", "-"): value for name, value in config.items()}
+            return brokers.enter_context(PrivateBroker(config=directives))
+
+        yield start
+
+
+@pytest.fixture
+def celery_worker(tmp_path: Path) -> Iterator[StartCelery]:
+    """`celery_worker(project, broker_url, "-c", "1")`: a real worker process, ready for tasks.
+
+    `project` is the source of a module that makes a Celery application, which then is imported as `proj`,
+    or a project's directory, and then `application=` says what `-A` gets. `environment=` adds variables,
+    `ready=False` does not wait. The broker is given by CELERY_BROKER_URL, which wins over the application's own setting.
+    """
+    with ExitStack() as running:
+        numbers = itertools.count(1)
+
+        def start(project: str | Path, broker_url: str, *arguments: str, **options: object) -> Guarded:
+            name = f"w{next(numbers)}"
+            own = [] if "-n" in arguments else ["-n", f"{name}@%h"]
+            command = ["worker", "--loglevel", "INFO", *own, *arguments]
+            return _start(running, tmp_path / name, project, broker_url, command, WORKER_READY, **options)
+
+        yield start
+
+
+@pytest.fixture
+def celery_beat(tmp_path: Path) -> Iterator[StartCelery]:
+    """`celery_beat(project, broker_url, …)`: a real beat that has started; options as `celery_worker`."""
+    with ExitStack() as running:
+        numbers = itertools.count(1)
+
+        def start(project: str | Path, broker_url: str, *arguments: str, **options: object) -> Guarded:
+            place = tmp_path / f"b{next(numbers)}"
+            schedule = [] if "-s" in arguments else ["-s", str(place / "schedule")]
+            command = ["beat", "--loglevel", "INFO", "--pidfile=", *schedule, *arguments]
+            return _start(running, place, project, broker_url, command, BEAT_READY, **options)
+
+        yield start
+
+
+def _start(
+    running: ExitStack,
+    place: Path,
+    project: str | Path,
+    broker_url: str,
+    command: list[str],
+    ready_line: str,
+    *,
+    application: str = "proj",
+    environment: dict[str, str] | None = None,
+    ready: bool = True,
+) -> Guarded:
+    place.mkdir()
+    if isinstance(project, str):
+        (place / "proj.py").write_text(project)
+        project = place
+    variables = {"CELERY_BROKER_URL": broker_url, **(environment or {})}
+    process = celery(application, *command, project=project, log=place / "log", environment=variables)
+    running.callback(process.stop)
+    if ready:
+        process.wait_for_line(ready_line, STARTS_S)
+    return process
