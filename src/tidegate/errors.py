@@ -2,9 +2,9 @@
 
     TidegateError
     ├── UsageError             exit 2   the command or setting was wrong
-    │   ├── BadBrokerUrl                a broker URL that names no reachable kind of server
     │   └── BadApp                      `-A` names no Celery application
     ├── CannotLook             exit 3   the broker could not be seen
+    │   ├── BadBrokerUrl                a broker URL that can't be read, or names another kind of broker
     │   ├── NoServer                    nothing listens there, or the name does not resolve
     │   ├── NotRedis                    something listens there, and it speaks another protocol
     │   ├── TlsMismatch                 TLS on one side only, or a certificate that is not trusted
@@ -12,9 +12,9 @@
     │   ├── WrongDatabase               a database number the server does not have
     │   ├── StoppedAnswering            the server went silent or away in the middle
     │   ├── NothingFound                no queue there
-    │   └── NotAQueue                   the key exists and is no list
-    ├── Refused                exit 4   allowed only when asked for explicitly
-    └── NoBinary               exit 3   no Valkey or Redis server program to start
+    │   ├── NotAQueue                   the key exists and is no list
+    │   └── NoBinary                    no Valkey or Redis server program to start
+    └── Refused                exit 4   allowed only when asked for explicitly
 
 This module imports nothing.
 """
@@ -38,16 +38,16 @@ class UsageError(TidegateError):
     exit_code = EXIT_USAGE
 
 
-class BadBrokerUrl(UsageError):
-    """The broker URL can't be read, or names a broker that is neither Redis nor Valkey."""
-
-
 class BadApp(UsageError):
     """`-A` names no Celery application that can be imported."""
 
 
 class CannotLook(TidegateError):
     """The broker could not be seen, so nothing may be said about it."""
+
+
+class BadBrokerUrl(CannotLook):
+    """The broker URL can't be read, or names a broker that is neither Redis nor Valkey."""
 
 
 class NoServer(CannotLook):

@@ -1,7 +1,7 @@
 """The third state: a value that could not be seen is neither zero nor fine."""
 
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import TypeAlias, TypeVar
 
 from typing_extensions import TypeIs
 
@@ -19,7 +19,7 @@ class Unknown:
         raise TypeError(message)
 
 
-Maybe = T | Unknown
+Maybe: TypeAlias = T | Unknown
 
 
 def known(value: Maybe[T]) -> TypeIs[T]:

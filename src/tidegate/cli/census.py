@@ -1,0 +1,61 @@
+"""`tidegate census`: what a queue consists of."""
+
+import click
+from rich.text import Text
+
+from tidegate.cli.options import Target, reads_queue
+from tidegate.cli.render import console, safe, simple_table
+from tidegate.cli.text import to_json
+from tidegate.facts.seen import CensusSeen
+from tidegate.units import count, percent, plural, significant, size
+
+
+@click.command()
+@reads_queue
+@click.option(
+    "--sample/--exact", "sampled", default=True, help="Estimate from a sample (default), or count every message."
+)
+def census(target: Target, queue: str, sampled: bool, as_json: bool, verbose: bool) -> None:
+    """Count the messages of QUEUE by task: share, weight, expired ones, repeats of one another. Writes nothing.
+
+    \b
+    tidegate census celery redis://localhost:6379/0
+    tidegate census celery --exact
+    """
+    from tidegate.broker.client import connect
+    from tidegate.cli.progress import counting
+    from tidegate.observe.census import exact_census
+    from tidegate.observe.peek import lists_of
+    from tidegate.observe.sampling import sample_census
+
+    with connect(target.address(), target.timeout_s) as broker:
+        keys = lists_of(broker, queue)
+        if sampled:
+            result = sample_census(broker, queue, keys)
+        else:
+            with counting(f"Counting {queue}") as progress:
+                result = exact_census(broker, queue, keys, progress)
+    if as_json:
+        from tidegate.document import document
+
+        click.echo(to_json(document(result)))
+    else:
+        _show(result)
+
+
+def _show(result: CensusSeen) -> None:
+    out = console()
+    how = "counted exactly" if result.exact else f"estimated from {count(result.looked_at)} ({result.reach})"
+    out.print(safe(f"{result.queue}: {plural(result.messages, 'message')}, {how}", "bold"))
+    table = simple_table(
+        ("task", "left"), *((name, "right") for name in ("messages", "share", "memory", "expired", "repeats"))
+    )
+    for row in result.by_task:
+        error = f" ± {significant(row.share_error * 100, 2)}" if not result.exact else ""
+        table.add_row(
+            safe(row.name), count(row.count), Text(f"{percent(row.share)}{error}"), size(row.bytes), count(row.expired),
+            count(row.duplicates),
+        )  # fmt: skip
+    out.print(table)
+    if result.undecodable:
+        out.print(safe(f"undecodable: {count(result.undecodable)}", "yellow"))

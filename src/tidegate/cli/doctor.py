@@ -1,0 +1,79 @@
+"""`tidegate doctor`: one look, explained."""
+
+from typing import Any
+
+import click
+
+from tidegate.cli.options import Duration, Target, reads_broker
+from tidegate.cli.render import console, show_diagnosis
+from tidegate.cli.text import to_json
+from tidegate.errors import EXIT_FINDING
+
+LEVELS = ("info", "warning", "critical", "never")
+
+
+@click.command()
+@reads_broker
+@click.option(
+    "--window",
+    "window_s",
+    type=Duration(),
+    default="10",
+    envvar="TIDEGATE_WINDOW",
+    show_envvar=True,
+    show_default=True,
+    help="Seconds to watch the flow for; longer sees slower trends.",
+)
+@click.option("-Q", "--queue", "queues", multiple=True, help="Look at this queue only (may be repeated).")
+@click.option("--max-keys", default=100_000, show_default=True, help="Keys to look at when searching for queues.")
+@click.option(
+    "--ask-workers", is_flag=True, help="Ask the workers for slots and queues; they answer into Redis. Needs -A."
+)
+@click.option(
+    "--fail-on", type=click.Choice(LEVELS), default="critical", show_default=True, help="Exit 1 from this level on."
+)
+def doctor(target: Target, as_json: bool, verbose: bool, fail_on: str, **options: Any) -> None:
+    """Look at the broker for a few seconds and say what is in its queues, how fast it comes and goes, whether it will
+    clear, what interval the workers could sustain, and where the memory goes. Writes nothing.
+
+    \b
+    tidegate doctor redis://localhost:6379/0
+    tidegate doctor -A proj --window 30
+    """
+    diagnosis = run(target, **options)
+    if as_json:
+        from tidegate.document import document
+
+        click.echo(to_json(document(diagnosis)))
+    else:
+        show_diagnosis(diagnosis, console(), verbose=verbose)
+    if any(fail_on == finding.level.name.lower() or _above(finding.level, fail_on) for finding in diagnosis.findings):
+        raise SystemExit(EXIT_FINDING)
+
+
+def _above(level: Any, fail_on: str) -> bool:
+    from tidegate.facts.diagnosis import Level
+
+    return fail_on != "never" and level >= Level[fail_on.upper()]
+
+
+def run(target: Target, window_s: float, queues: tuple[str, ...], max_keys: int, ask_workers: bool) -> Any:
+    """The diagnosis, with a progress bar on stderr while the window lasts."""
+    from tidegate.cli.progress import watching
+    from tidegate.diagnose import diagnose_at
+    from tidegate.errors import UsageError
+    from tidegate.observe.app import see_app
+    from tidegate.observe.look import Options
+    from tidegate.observe.workers import ask_workers as ask
+
+    if ask_workers and target.app is None:
+        raise UsageError("--ask-workers asks through the application: name it with -A")
+    options = Options(
+        window_s=window_s,
+        queues=queues,
+        at_most_keys=max_keys,
+        app=see_app(target.app) if target.app is not None else None,
+        ask=(lambda: ask(target.app, min(target.timeout_s, 2.0))) if ask_workers else None,
+    )
+    with watching(f"Watching for {window_s:g} s") as progress:
+        return diagnose_at(target.address(), options, timeout_s=target.timeout_s, progress=progress)

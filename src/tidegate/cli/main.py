@@ -1,0 +1,59 @@
+"""`tidegate`, and `celery -A proj tidegate`: the group of all commands; each is imported when it is called."""
+
+import importlib
+from typing import Any
+
+import click
+from click_didyoumean import DYMGroup
+
+_COMMANDS = {
+    "doctor": "Look at a broker and explain its backlog: what, why, until when, and what to do.",
+    "queues": "Every queue: how deep, how fast, how old.",
+    "peek": "The messages of a queue, decoded, without taking them.",
+    "census": "What a queue consists of, by task.",
+    "demo": "The story, played: a queue grows, and the doctor explains it.",
+}
+
+
+class LazyGroup(DYMGroup):  # type: ignore[misc]
+    """A group that imports a command's module only when it is needed: `celery worker` imports this one at every start."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """The commands in the order of their use."""
+        return list(_COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """The command of that name, imported now."""
+        if cmd_name not in _COMMANDS:
+            return None
+        module = importlib.import_module(f"tidegate.cli.{cmd_name}")
+        command: click.Command = getattr(module, cmd_name)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """The list of commands, without importing any."""
+        with formatter.section("Commands"):
+            formatter.write_dl(list(_COMMANDS.items()))
+
+
+def _version(ctx: click.Context, param: click.Parameter, value: bool) -> None:
+    if value and not ctx.resilient_parsing:
+        from tidegate import __version__
+
+        click.echo(f"tidegate {__version__}")
+        ctx.exit()
+
+
+@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.option("--version", is_flag=True, expose_value=False, is_eager=True, callback=_version, help="The version.")
+def tidegate(**_preload: Any) -> None:
+    """See, explain and prevent Celery backlogs on Redis and Valkey.
+
+    Start with `tidegate doctor redis://…`: it needs read access only, and changes nothing.
+    """
+    # Celery 5.5 passes an application's own preload options on to every plug-in command.
+
+
+def main() -> None:
+    """The program `tidegate`."""
+    tidegate(prog_name="tidegate")

@@ -1,0 +1,178 @@
+"""Options that commands share, what they mean together, and how a command ends."""
+
+import functools
+import json
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any, NoReturn
+
+import click
+
+from tidegate.errors import EXIT_CANNOT_LOOK, TidegateError, UsageError
+from tidegate.units import parse_duration
+
+Command = Callable[..., Any]
+
+
+class Duration(click.ParamType):  # type: ignore[type-arg]
+    """`10`, `90s`, `1m30s`, in seconds."""
+
+    name = "duration"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """Seconds; the usual usage error where it is none."""
+        try:
+            return parse_duration(str(value))
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Target:
+    """Where to look and how: what the shared options say."""
+
+    url: str | None
+    app_name: str | None
+    transport_options: Mapping[str, Any]
+    timeout_s: float
+    app: Any = None
+
+    def address(self) -> Any:
+        """The broker: the URL, else the application's, else TIDEGATE_BROKER_URL, else a local Redis."""
+        from tidegate.broker.address import DEFAULT_URL, parse_address, with_options
+        from tidegate.observe.app import address_of
+
+        if self.url is None and self.app is not None:
+            return (
+                with_options(address_of(self.app), self.transport_options)
+                if self.transport_options
+                else address_of(self.app)
+            )
+        address = parse_address(self.url or os.environ.get("TIDEGATE_BROKER_URL") or DEFAULT_URL)
+        return with_options(address, {**_app_options(self.app), **self.transport_options})
+
+
+def _app_options(app: Any) -> Mapping[str, Any]:
+    return (app.conf.broker_transport_options or {}) if app is not None else {}
+
+
+def _parse_json(ctx: click.Context, param: click.Parameter, value: str) -> Mapping[str, Any]:
+    try:
+        parsed = json.loads(value)
+    except ValueError:
+        parsed = None
+    if not isinstance(parsed, dict):
+        raise click.BadParameter(
+            f'expected a JSON object such as {{"global_keyprefix": "x"}}, got {value!r}', ctx, param
+        )
+    return parsed
+
+
+def reads_broker(command: Command) -> Command:
+    """A command on a broker: gives it `target` and the option --json, and turns our errors into one line and an exit code."""
+
+    @click.argument("broker_url", required=False)
+    @shared_options
+    @functools.wraps(command)
+    def wrapped(*args: Any, broker_url: str | None, **kwargs: Any) -> Any:
+        return command(*args, target=_target(broker_url, kwargs), **kwargs)
+
+    return wrapped
+
+
+def reads_queue(command: Command) -> Command:
+    """A command on one queue: QUEUE, then the broker as in `reads_broker`."""
+
+    @click.argument("queue")
+    @click.argument("broker_url", required=False)
+    @shared_options
+    @functools.wraps(command)
+    def wrapped(*args: Any, broker_url: str | None, **kwargs: Any) -> Any:
+        return command(*args, target=_target(broker_url, kwargs), **kwargs)
+
+    return wrapped
+
+
+def shared_options(command: Command) -> Command:
+    """The options of every command that looks at a broker."""
+    options = (
+        click.option("-A", "--app", "app_name", metavar="APP", help="The Celery application, as for `celery -A`."),
+        click.option(
+            "--transport-options",
+            metavar="JSON",
+            default="{}",
+            envvar="TIDEGATE_TRANSPORT_OPTIONS",
+            show_envvar=True,
+            callback=_parse_json,
+            help="Kombu's transport options: global_keyprefix, sep, visibility_timeout, master_name, …",
+        ),
+        click.option(
+            "--timeout",
+            "timeout_s",
+            type=Duration(),
+            default="5",
+            envvar="TIDEGATE_TIMEOUT",
+            show_envvar=True,
+            show_default=True,
+            help="Seconds any single answer of the server may take.",
+        ),
+        click.option("--json", "as_json", is_flag=True, help="The machine output, on stdout."),
+        click.option("-v", "--verbose", is_flag=True, help="Healthy checks too; a traceback where something fails."),
+    )
+    return functools.reduce(lambda decorated, option: option(decorated), reversed(options), ends_well(command))
+
+
+def ends_well(command: Command) -> Command:
+    """Ends the command with one line and the error's exit code where something of ours fails; -v adds the traceback."""
+
+    @functools.wraps(command)
+    def wrapped(*args: Any, verbose: bool = False, **kwargs: Any) -> Any:
+        try:
+            return command(*args, verbose=verbose, **kwargs)
+        except TidegateError as error:
+            give_up(error, verbose=verbose)
+        except BrokenPipeError:
+            # The reader of our output (`head`) has seen enough.
+            os._exit(0)
+
+    return wrapped
+
+
+def give_up(error: TidegateError, *, verbose: bool) -> NoReturn:
+    """One line on stderr and the exit code of the error."""
+    from tidegate.cli.text import printable
+
+    if verbose:
+        raise error
+    kind = (
+        "wrong usage"
+        if isinstance(error, UsageError)
+        else "could not look"
+        if error.exit_code == EXIT_CANNOT_LOOK
+        else "refused"
+    )
+    click.echo(f"tidegate: {kind}: {printable(str(error))}", err=True)
+    raise SystemExit(error.exit_code)
+
+
+def _target(url: str | None, kwargs: dict[str, Any]) -> Target:
+    target = Target(
+        url=url,
+        app_name=kwargs.pop("app_name"),
+        transport_options=kwargs.pop("transport_options"),
+        timeout_s=kwargs.pop("timeout_s"),
+    )
+    return replace(target, app=_app(target.app_name))
+
+
+def _app(name: str | None) -> Any:
+    """The application of -A, or the one that `celery -A proj tidegate` was given."""
+    if name is not None:
+        from tidegate.observe.app import load_app
+
+        return load_app(name)
+    given = click.get_current_context().find_root().obj
+    app = getattr(given, "app", None)
+    # Without -A, `celery` hands over its default application, which is configured for nothing.
+    return app if app is not None and getattr(app, "main", None) not in (None, "default") else None

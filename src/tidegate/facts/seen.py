@@ -1,0 +1,238 @@
+"""What one look at a broker saw: raw facts, no opinion; anything that could not be seen is `Unknown`.
+
+Times are seconds since the epoch where the name ends in `_at`, seconds of the look's own clock (0 at its start)
+in `at_s`; sizes are bytes, durations seconds.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from tidegate.facts.message import Label, Undecodable
+from tidegate.facts.unknown import Maybe, Unknown
+
+NOT_LOOKED = Unknown("not looked at")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServerSeen:
+    """The server's own account of itself, from INFO and CONFIG GET."""
+
+    url: str
+    db: int
+    server: Maybe[str]
+    version: Maybe[str]
+    used_memory_bytes: Maybe[int]
+    rss_bytes: Maybe[int] = NOT_LOOKED
+    startup_bytes: Maybe[int] = NOT_LOOKED
+    buffers_bytes: Maybe[int] = NOT_LOOKED
+    maxmemory_bytes: Maybe[int] = NOT_LOOKED
+    system_memory_bytes: Maybe[int] = NOT_LOOKED
+    maxmemory_policy: Maybe[str] = NOT_LOOKED
+    aof_enabled: Maybe[bool] = NOT_LOOKED
+    rdb_save: Maybe[str] = NOT_LOOKED
+    snapshot_running: Maybe[bool] = NOT_LOOKED
+    evicted_keys: Maybe[int] = NOT_LOOKED
+    role: Maybe[str] = NOT_LOOKED
+    keys_by_db: Maybe[Mapping[int, int]] = NOT_LOOKED
+    pushes: Maybe[int] = NOT_LOOKED
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class QueueSeen:
+    """One queue: the lists it consists of, by priority step (0 is the most urgent)."""
+
+    name: str
+    depth: Maybe[int]
+    by_priority: Mapping[int, int] = field(default_factory=dict)
+    bytes: Maybe[int] = NOT_LOOKED
+    bytes_per_message: Maybe[float] = NOT_LOOKED
+    oldest: Label | Undecodable | None = None
+    newest: Label | Undecodable | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UnackedSeen:
+    """What workers have taken and not acknowledged, over all queues.
+
+    `looked_at` messages were read; `deferred` and `by_queue` are scaled up from them where it is fewer than `count`.
+    `oldest_age_s` is the time since the oldest one was delivered.
+    """
+
+    count: Maybe[int]
+    looked_at: int = 0
+    deferred: Maybe[int] = NOT_LOOKED
+    by_queue: Maybe[Mapping[str, int]] = NOT_LOOKED
+    oldest_age_s: Maybe[float | None] = NOT_LOOKED
+    oldest_running_age_s: Maybe[float | None] = NOT_LOOKED
+    furthest_eta_s: Maybe[float | None] = NOT_LOOKED
+    growth_per_s: Maybe[float] = NOT_LOOKED
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """What happened to a queue between two reads: `until_s` ends it, `since_s` begins it.
+
+    Counts are exact where `exact`; otherwise lower bounds.
+    """
+
+    since_s: float
+    until_s: float
+    depth: int
+    arrivals: int
+    departures: int
+    restores: int = 0
+    exact: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FlowSeen:
+    """The movement of one queue over the window: every step, and samples of what came and what left."""
+
+    steps: tuple[Step, ...] = ()
+    arrived: tuple[Label | Undecodable, ...] = ()
+    departed: tuple[Label | Undecodable, ...] = ()
+    arrivals_sampled_from: int = 0
+    problem: Unknown | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TaskCount:
+    """How much of a queue one task makes up; `share_error` is the half-width of a 95 % interval."""
+
+    name: str
+    count: int
+    share: float
+    share_error: float
+    bytes: int
+    expired: int
+    duplicates: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CensusSeen:
+    """The composition of one queue by task.
+
+    Counts are of the whole queue: exact, or scaled up from `looked_at` messages. `reach` says which part was looked at.
+    `children_per_root` is the mean number of messages that share a root, among roots seen whole; None where unseen.
+    """
+
+    queue: str
+    messages: int
+    exact: bool
+    looked_at: int
+    by_task: tuple[TaskCount, ...]
+    undecodable: int
+    reach: str = "the whole queue"
+    children_share: float = 0.0
+    children_per_root: float | None = None
+    oldest_stamp_at: float | None = None
+    longest_command_s: float = 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KeyFamily:
+    """One kind of key in the database: how many there are and what they weigh, scaled up from the keys looked at."""
+
+    name: str
+    count: int
+    bytes: int
+    without_expiry: int = 0
+    example: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KeyspaceSeen:
+    """A bounded walk over the keys: `scanned` of `total` were looked at."""
+
+    total: int
+    scanned: int
+    complete: bool
+    families: tuple[KeyFamily, ...] = ()
+    key_prefixes: tuple[str, ...] = ()
+    orphaned_replies: Maybe[int] = NOT_LOOKED
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Heartbeat:
+    """What one worker said on the event channel during the window."""
+
+    hostname: str
+    first_at_s: float
+    last_at_s: float
+    first_processed: int
+    last_processed: int
+    active: int
+    beats: int
+    every_s: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkerAnswer:
+    """What one worker answered when asked by remote control (`--ask-workers`)."""
+
+    hostname: str
+    slots: int | None
+    prefetch: int | None
+    queues: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkersSeen:
+    """Who consumes: heartbeats, consumers blocked in BRPOP, task events, and answers where they were asked for."""
+
+    heartbeats: Maybe[tuple[Heartbeat, ...]] = NOT_LOOKED
+    listened_s: float = 0.0
+    blocked_consumers: Maybe[int] = NOT_LOOKED
+    task_events: Maybe[int] = NOT_LOOKED
+    answers: Maybe[tuple[WorkerAnswer, ...]] = NOT_LOOKED
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EntrySeen:
+    """One periodic entry of an application's schedule; `interval_s` is None for a crontab and the like."""
+
+    name: str
+    task: str
+    interval_s: float | None
+    expires: bool
+    queue: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AppSeen:
+    """What the application (`-A`) says about itself."""
+
+    name: str
+    entries: Maybe[tuple[EntrySeen, ...]] = NOT_LOOKED
+    debug: Maybe[bool | None] = NOT_LOOKED
+    result_expires_s: Maybe[float | None] = NOT_LOOKED
+    visibility_timeout_s: float | None = None
+    queues: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cost:
+    """What the look itself cost the server: commands sent, server time, and the time it took here."""
+
+    commands: int
+    server_ms: Maybe[float]
+    elapsed_s: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Look:
+    """Everything one look saw. `window_s` is how long the flow was watched."""
+
+    at: float
+    window_s: float
+    server: ServerSeen
+    queues: tuple[QueueSeen, ...]
+    flows: Mapping[str, FlowSeen]
+    censuses: Mapping[str, CensusSeen]
+    unacked: UnackedSeen
+    workers: WorkersSeen
+    keyspace: Maybe[KeyspaceSeen]
+    pushes_per_s: Maybe[float]
+    cost: Cost
+    app: AppSeen | None = None
+    visibility_timeout_s: float = 3600.0

@@ -1,0 +1,160 @@
+"""Arrival, service and capacity of a queue in messages per second, each with its uncertainty; from the flow meter's steps.
+
+While a queue never runs empty, what leaves it is what its workers can do: that service rate *is* their capacity.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+from tidegate.facts.diagnosis import Rate
+from tidegate.facts.seen import FlowSeen, Step
+from tidegate.facts.unknown import Maybe, Unknown, known
+
+#: Batches of consecutive events; their means are nearly independent even where the events are not.
+BATCHES = 10
+#: Student's t for a 95 % interval and nine degrees of freedom.
+T_95 = 2.262
+#: A capacity from less than this would be a guess.
+LEAST_SATURATED_S, LEAST_DEPARTURES = 1.0, 5
+
+
+@dataclass(frozen=True, slots=True)
+class Tally:
+    """Messages counted between two moments, in seconds of the look's clock."""
+
+    since_s: float
+    until_s: float
+    count: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Flow:
+    """How a queue moved: rates over the watched time, and the capacity where it showed."""
+
+    window_s: float
+    arrival: Maybe[Rate]
+    service: Maybe[Rate]
+    capacity: Maybe[Rate]
+    growth_per_s: Maybe[float]
+    #: The part of the window, ending with it, in which every message was counted.
+    counted: tuple[Step, ...]
+
+
+def event_rate(tallies: Sequence[Tally]) -> Rate:
+    """Events per second with the half-width of a 95 % interval.
+
+    Counted from the first event to the last, (n − first)/(t_last − t_first): unlike n/window this does not depend on
+    where the window cuts a regular stream, so ten firings a second apart give exactly 1/s. The error is from batch
+    means of consecutive events (Law, *Simulation Modeling and Analysis*, §9.5.3), plus the resolution of the polls.
+    Without tallies, or with no event, the rate is 0 and the error the rule of three, 3/window.
+    """
+    window = tallies[-1].until_s - tallies[0].since_s if tallies else 0.0
+    events = [tally for tally in tallies if tally.count]
+    if window <= 0 or not events:
+        return Rate(per_s=0.0, error_per_s=3 / window if window > 0 else math.inf)
+    span = events[-1].until_s - events[0].until_s
+    if len(events) < 3 or span < window / 4:
+        total = sum(event.count for event in events)
+        return Rate(per_s=total / window, error_per_s=1.96 * math.sqrt(sum(e.count**2 for e in events)) / window)
+    per_s = sum(event.count for event in events[1:]) / span
+    return Rate(per_s=per_s, error_per_s=_batch_error(events, per_s, span) + per_s * _resolution(events) / span)
+
+
+def _batch_error(events: Sequence[Tally], per_s: float, span: float) -> float:
+    """Each gap between events should have brought per_s × gap messages; batches of what it brought too many or too few."""
+    surplus = [b.count - per_s * (b.until_s - a.until_s) for a, b in pairwise(events)]
+    batches = min(BATCHES, len(surplus))
+    if batches < 2:
+        return per_s
+    bounds = [round(i * len(surplus) / batches) for i in range(batches + 1)]
+    sums = [sum(surplus[a:b]) for a, b in pairwise(bounds)]
+    return T_95 * math.sqrt(sum(s * s for s in sums) * batches / (batches - 1)) / span
+
+
+def _resolution(events: Sequence[Tally]) -> float:
+    """Seconds between polls: no event is known in time better than that."""
+    widths = sorted(event.until_s - event.since_s for event in events)
+    return widths[len(widths) // 2]
+
+
+def counted_run(steps: Sequence[Step]) -> tuple[Step, ...]:
+    """The longest run of consecutive steps in which every message was counted."""
+    best: list[Step] = []
+    run: list[Step] = []
+    for step in steps:
+        run = [*run, step] if step.exact else []
+        if len(run) > len(best):
+            best = run
+    return tuple(best)
+
+
+def trailing_run(steps: Sequence[Step]) -> tuple[Step, ...]:
+    """The run of counted steps that lasts until the end of the window."""
+    start = len(steps)
+    while start and steps[start - 1].exact:
+        start -= 1
+    return tuple(steps[start:])
+
+
+def duration_s(steps: Sequence[Step]) -> float:
+    """Seconds that the steps cover."""
+    return sum(step.until_s - step.since_s for step in steps)
+
+
+def measure(flow: FlowSeen, pushes_per_s: Maybe[float]) -> Flow:
+    """The rates of one queue. `pushes_per_s` is what the server's statistics leave for it where it can't be counted."""
+    steps = flow.steps
+    if flow.problem is not None or not steps:
+        why = flow.problem or Unknown("the queue was not watched")
+        return Flow(window_s=0.0, arrival=why, service=why, capacity=why, growth_per_s=why, counted=())
+    window = steps[-1].until_s - steps[0].since_s
+    run = counted_run(steps)
+    if duration_s(run) >= window / 2:
+        arrival: Maybe[Rate] = event_rate([Tally(s.since_s, s.until_s, s.arrivals) for s in run])
+        service: Maybe[Rate] = event_rate([Tally(s.since_s, s.until_s, s.departures) for s in run])
+    else:
+        arrival, service = _uncounted(steps, window, pushes_per_s)
+    return Flow(
+        window_s=window,
+        arrival=arrival,
+        service=service,
+        capacity=_capacity(steps, run),
+        growth_per_s=_growth(steps, arrival, service, window),
+        counted=trailing_run(steps),
+    )
+
+
+def _growth(steps: Sequence[Step], arrival: Maybe[Rate], service: Maybe[Rate], window: float) -> Maybe[float]:
+    if known(arrival) and known(service) and arrival.basis == "counted":
+        return arrival.per_s - service.per_s
+    return (steps[-1].depth - steps[0].depth) / window if window else Unknown("not watched long enough")
+
+
+def _uncounted(steps: Sequence[Step], window: float, pushes_per_s: Maybe[float]) -> tuple[Maybe[Rate], Maybe[Rate]]:
+    """Rates of a queue that is mostly empty: its messages are taken before they can be counted."""
+    seen = sum(step.arrivals for step in steps)
+    if not known(pushes_per_s):
+        why = Unknown(
+            f"messages are taken as they come: at least {seen} arrived in {window:.1f} s ({pushes_per_s.why})"
+        )
+        return why, why
+    arrival = max(pushes_per_s, seen / window)
+    change = (steps[-1].depth - steps[0].depth) / window
+    error = 1.96 * math.sqrt(max(arrival * window, 1.0)) / window
+    basis = "server statistics"
+    return Rate(per_s=arrival, error_per_s=error, basis=basis), Rate(
+        per_s=max(0.0, arrival - change), error_per_s=error, basis=basis
+    )
+
+
+def _capacity(steps: Sequence[Step], run: Sequence[Step]) -> Maybe[Rate]:
+    """What the workers can do, from the time in which messages waited without a break."""
+    waiting = run if duration_s(run) >= duration_s(steps) / 2 else [step for step in steps if step.exact]
+    left = sum(step.departures for step in waiting)
+    if duration_s(waiting) < LEAST_SATURATED_S or left < LEAST_DEPARTURES:
+        return Unknown("the workers' capacity shows only while messages wait")
+    if len(waiting) == len(run):
+        return event_rate([Tally(s.since_s, s.until_s, s.departures) for s in waiting])
+    return Rate(per_s=left / duration_s(waiting), error_per_s=1.96 * math.sqrt(left) / duration_s(waiting))

@@ -1,0 +1,209 @@
+"""Does it grow, does it stand, does anybody take from it, how long does it take: the movement of every queue."""
+
+from collections.abc import Iterable
+
+from tidegate.facts.diagnosis import Finding, Level, QueueReport, State, TaskReport
+from tidegate.facts.unknown import Unknown, known
+from tidegate.model.case import Case
+from tidegate.model.rules.saying import could_not_look, fine, interval_advice, wait_s
+from tidegate.units import count, duration, percent, plural, rate, significant
+
+#: A message that waits longer than this is late for most purposes; an hour is late for any periodic refresh.
+LATE_S, VERY_LATE_S = 60.0, 3600.0
+
+
+def growth(case: Case) -> Iterable[Finding]:
+    """TG101: a queue grows as long as more arrives than leaves; nothing but a change of one of the two ends that."""
+    noticed = [finding for queue in case.queues for finding in _growth_of(case, queue)]
+    return noticed or [fine("TG101", "No queue grows.", queues=len(case.queues))]
+
+
+def _growth_of(case: Case, queue: QueueReport) -> Iterable[Finding]:
+    if queue.state is State.GROWING:
+        yield _growing(case, queue)
+    elif queue.state is State.UNKNOWN:
+        yield could_not_look("TG101", f"the growth of {queue.name}", {"growth_per_s": Unknown(queue.state_reason)})
+    elif queue.state in (State.SURGE, State.DRAINING):
+        yield _passing(queue)
+
+
+def _growing(case: Case, queue: QueueReport) -> Finding:
+    tasks = case.tasks_of(queue.name)
+    blamed = _blamed(tasks)
+    sentence = f"{queue.name} grows by {_growth_text(queue)}: {_rates_text(queue)}. It never clears at this rate."
+    return Finding(
+        rule="TG101",
+        level=Level.CRITICAL,
+        sentence=" ".join(filter(None, [sentence, _blame(tasks, blamed)])),
+        evidence={
+            "queue": queue.name,
+            "growth_per_s": queue.growth_per_s,
+            "arrival_per_s": queue.arrival_per_s,
+            "service_per_s": queue.service_per_s,
+            "depth": queue.depth,
+            "task": blamed.name if blamed else None,
+            "fired_by": blamed.fired_by if blamed else None,
+            "edge_interval_s": blamed.edge_interval_s if blamed else None,
+            "capacity_factor": blamed.capacity_factor if blamed else None,
+        },
+        remedy=_growth_remedy(tasks, blamed),
+    )
+
+
+def _growth_text(queue: QueueReport) -> str:
+    if not known(queue.growth_per_s):
+        return "an unknown rate"
+    per_hour = queue.growth_per_s * 3600
+    return f"{rate(queue.growth_per_s)}, {count(per_hour)} messages an hour"
+
+
+def _rates_text(queue: QueueReport) -> str:
+    if not known(queue.arrival_per_s) or not known(queue.service_per_s):
+        return "its depth rose all the time"
+    return f"{rate(queue.arrival_per_s)} arrive, {rate(queue.service_per_s)} leave"
+
+
+def _blamed(tasks: Iterable[TaskReport]) -> TaskReport | None:
+    """The task that most of what arrives belongs to."""
+    return max(tasks, key=lambda task: task.arrival_per_s if known(task.arrival_per_s) else 0.0, default=None)
+
+
+def _blame(tasks: Iterable[TaskReport], blamed: TaskReport | None) -> str:
+    rows = [task.arrival_per_s for task in tasks if known(task.arrival_per_s)]
+    if blamed is None or not known(blamed.arrival_per_s) or not sum(rows):
+        return ""
+    text = f"{percent(blamed.arrival_per_s / sum(rows))} of what arrives is {blamed.name}"
+    root = _root_of(tasks, blamed)
+    if root is not None and root.messages_per_firing:
+        fan = plural(root.messages_per_firing - 1, "message")
+        text += f": each firing of {root.name} fans out into {fan}"
+    if known(blamed.capacity_factor):
+        text += f". Today's workers would have to do {significant(blamed.capacity_factor, 3)} times what they can"
+    return f"{text}."
+
+
+def _root_of(tasks: Iterable[TaskReport], task: TaskReport) -> TaskReport | None:
+    return next((other for other in tasks if other.name == task.fired_by), None)
+
+
+def _growth_remedy(tasks: Iterable[TaskReport], blamed: TaskReport | None) -> str:
+    if blamed is None:
+        return "Run more workers, or send less."
+    actor = _root_of(tasks, blamed) or blamed
+    advice = interval_advice(actor)
+    if advice is None:
+        return f"Run more workers, or send {actor.name} less often."
+    more = (
+        f" (or run {significant(blamed.capacity_factor / 0.8, 2)} times as many worker slots)"
+        if known(blamed.capacity_factor)
+        else ""
+    )
+    safe = actor.min_safe_interval_s
+    schedule = (
+        f'{{"task": "{actor.name}", "schedule": {significant(safe, 3)}, "options": {{"expires": {significant(safe, 3)}}}}}'
+        if known(safe)
+        else ""
+    )
+    return f"Send {actor.name} {advice}{more}; in beat_schedule: {schedule}"
+
+
+def _passing(queue: QueueReport) -> Finding:
+    cleared = queue.drain_s
+    when = f", and is empty in about {duration(cleared)}" if known(cleared) and cleared is not None else ""
+    what = "drains" if queue.state is State.DRAINING else "rose in a burst"
+    depth = plural(queue.depth, "message") if known(queue.depth) else "an unknown number of messages"
+    return Finding(
+        rule="TG101",
+        level=Level.INFO,
+        sentence=f"{queue.name} {what}: {depth} wait{when}.",
+        evidence={"queue": queue.name, "state": queue.state, "depth": queue.depth, "growth_per_s": queue.growth_per_s},
+        remedy=None if queue.state is State.DRAINING else "Look again in a minute, or longer: --window 60.",
+    )
+
+
+def stall(case: Case) -> Iterable[Finding]:
+    """TG102: messages wait and none leaves."""
+    stalled = [queue for queue in case.queues if queue.state is State.STALLED]
+    if not stalled:
+        return [fine("TG102", "No queue stands still with messages waiting.")]
+    return [_stalled(queue) for queue in stalled]
+
+
+def _stalled(queue: QueueReport) -> Finding:
+    depth = plural(queue.depth, "message") if known(queue.depth) else "messages"
+    return Finding(
+        rule="TG102",
+        level=Level.CRITICAL,
+        sentence=f"{queue.name} stands still: {depth} wait, {queue.state_reason.removeprefix('messages wait and ')}.",
+        evidence={"queue": queue.name, "depth": queue.depth, "consumers": queue.consumers, "unacked": queue.unacked},
+        remedy=f"Start or restart the workers of this queue: celery -A proj worker -Q {queue.name}",
+    )
+
+
+def no_consumer(case: Case) -> Iterable[Finding]:
+    """TG103: no worker was heard that could take from a queue in which messages wait."""
+    heard = case.workers_alive()
+    if not known(heard):
+        return [could_not_look("TG103", "the workers", {"consumers": heard})]
+    noticed = [_unconsumed(queue) for queue in case.waiting if _is_unconsumed(queue)]
+    if noticed:
+        return noticed
+    if heard == 0 and case.look.workers.blocked_consumers in (0, None):
+        return [_nobody(case)]
+    return [fine("TG103", f"{plural(heard, 'worker')} heard.", workers=heard)]
+
+
+def _is_unconsumed(queue: QueueReport) -> bool:
+    idle = not known(queue.service_per_s) or queue.service_per_s == 0
+    return known(queue.consumers) and queue.consumers == 0 and idle
+
+
+def _unconsumed(queue: QueueReport) -> Finding:
+    return Finding(
+        rule="TG103",
+        level=Level.CRITICAL,
+        sentence=f"Nobody takes from {queue.name}: no worker of it was heard while {plural(_depth(queue), 'message')} waited.",
+        evidence={"queue": queue.name, "depth": queue.depth, "consumers": 0},
+        remedy=f"Start a worker: celery -A proj worker -Q {queue.name}; if nothing needs the queue, stop sending to it.",
+    )
+
+
+def _nobody(case: Case) -> Finding:
+    return Finding(
+        rule="TG103",
+        level=Level.WARNING,
+        sentence=f"No worker was heard in {case.look.workers.listened_s:.0f} s, and no client waits for messages.",
+        evidence={"workers": 0, "listened_s": case.look.workers.listened_s},
+        remedy="Start the workers, or look at the broker URL that they use.",
+    )
+
+
+def _depth(queue: QueueReport) -> int:
+    return queue.depth if known(queue.depth) else 0
+
+
+def stale(case: Case) -> Iterable[Finding]:
+    """TG104: a message that comes now waits so long that its result will be late."""
+    late = [(queue, wait) for queue in case.waiting if (wait := _wait(queue)) is not None and wait > LATE_S]
+    if not late:
+        return [fine("TG104", "Nothing waits long.")]
+    return [_late(queue, wait) for queue, wait in late]
+
+
+def _wait(queue: QueueReport) -> float | None:
+    return queue.oldest_age_s if known(queue.oldest_age_s) and queue.oldest_age_s > 0 else wait_s(queue)
+
+
+def _late(queue: QueueReport, wait: float) -> Finding:
+    cleared = queue.drain_s
+    clears = f"clears in about {duration(cleared)}" if known(cleared) and cleared is not None else "does not clear"
+    return Finding(
+        rule="TG104",
+        level=Level.WARNING if wait > VERY_LATE_S or queue.state is State.GROWING else Level.INFO,
+        sentence=f"Messages of {queue.name} wait about {duration(wait)}; the backlog of {count(_depth(queue))} {clears}.",
+        evidence={"queue": queue.name, "wait_s": wait, "depth": queue.depth, "drain_s": queue.drain_s},
+        remedy=(
+            "Where a late run is worthless (a refresh is), give its entry `expires`; to drop everything that waits: "
+            f"celery -A proj purge -Q {queue.name}"
+        ),
+    )

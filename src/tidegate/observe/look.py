@@ -1,0 +1,161 @@
+"""One look at a broker, from first command to last: everything the model needs, and what it cost."""
+
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from tidegate.broker.client import Broker
+from tidegate.broker.reads import CommandTime, command_times, info
+from tidegate.errors import NothingFound
+from tidegate.facts.seen import AppSeen, CensusSeen, Cost, Look, QueueSeen, ServerSeen, WorkerAnswer
+from tidegate.facts.unknown import Maybe, Unknown, known
+from tidegate.observe.flow import FlowMeter
+from tidegate.observe.keyspace import DEFAULT_KEYS, Discovery, discover
+from tidegate.observe.sampling import GLANCE, sample_census
+from tidegate.observe.snapshot import see_queues, see_server, see_unacked
+from tidegate.observe.workers import EventEar, seen_workers
+
+#: Called with (seconds done, seconds in all, total depth at present).
+Progress = Callable[[float, float, int], None]
+_HEAVY_BYTES = 1 << 20
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Options:
+    """What to look at and how long. `queues` empty: all that can be found; more are followed where named."""
+
+    window_s: float = 10.0
+    queues: Sequence[str] = ()
+    at_most_keys: int = DEFAULT_KEYS
+    censuses: bool = True
+    app: AppSeen | None = None
+    ask: Callable[[], tuple[WorkerAnswer, ...]] | None = field(default=None)
+
+
+def take_look(broker: Broker, options: Options, progress: Progress | None = None) -> Look:
+    """Everything seen over one window; writes nothing. Raises NothingFound where there is no queue to look at.
+
+    Costs some hundred commands and the polls of the flow meter (`FlowMeter`); the look says what it spent.
+    """
+    began, at = time.monotonic(), time.time()
+    first = info(broker)
+    server = see_server(broker, first)
+    found = discover(broker, options.at_most_keys)
+    names = _names(server, found, options)
+    queues = see_queues(broker, names)
+    meter = _meter(broker, queues)
+    ear = EventEar(broker.listen(broker.layout.events_pattern(broker.address.db)))
+    try:
+        watched = _watch(meter, ear, options.window_s, progress)
+        last = info(broker)
+        workers = seen_workers(broker, ear, watched, _answers(options))
+    finally:
+        ear.listener.close()
+    after = see_queues(broker, names)
+    censuses = _censuses(broker, after) if options.censuses else {}
+    unacked = see_unacked(broker, found.bindings, meter.unacked)
+    end = info(broker)
+    return Look(
+        at=at,
+        window_s=watched,
+        server=see_server(broker, end),
+        queues=after,
+        flows=meter.flows(),
+        censuses=censuses,
+        unacked=unacked,
+        workers=workers,
+        keyspace=found.keyspace,
+        pushes_per_s=_pushes(first, last, watched),
+        cost=_cost(broker, first, end, time.monotonic() - began),
+        app=options.app,
+        visibility_timeout_s=broker.address.visibility_timeout_s,
+    )
+
+
+def _names(server: ServerSeen, found: Discovery, options: Options) -> list[str]:
+    app_queues = options.app.queues if options.app else ()
+    names = list(dict.fromkeys([*options.queues] if options.queues else [*found.queues, *app_queues]))
+    if not names:
+        raise NothingFound(_nothing(server, found))
+    return names
+
+
+def _nothing(server: ServerSeen, found: Discovery) -> str:
+    text = f"no Celery queue in database {server.db} of {server.url}"
+    prefixes = found.keyspace.key_prefixes if known(found.keyspace) else ()
+    if prefixes:
+        shown = ", ".join(repr(prefix) for prefix in prefixes[:3])
+        return f"{text}, but one behind the key prefix {shown}: pass --transport-options '{{\"global_keyprefix\": …}}'"
+    others = server.keys_by_db if known(server.keys_by_db) else {}
+    elsewhere = [f"{db} ({count:,} keys)" for db, count in sorted(others.items()) if db != server.db]
+    if elsewhere:
+        return f"{text}; look into database {', '.join(elsewhere)}, or name a queue with --queue"
+    return f"{text}: it holds none yet, or they are elsewhere; name a queue with --queue"
+
+
+def _meter(broker: Broker, queues: Sequence[QueueSeen]) -> FlowMeter:
+    heavy = [q.name for q in queues if known(q.bytes_per_message) and q.bytes_per_message > _HEAVY_BYTES]
+    return FlowMeter(broker, {queue.name: _lists(broker, queue) for queue in queues if known(queue.depth)}, heavy)
+
+
+def _lists(broker: Broker, queue: QueueSeen) -> list[str]:
+    """The lists to follow: the plain one, and of the priority lists Kombu's default steps and those in use."""
+    steps = sorted({0, 3, 6, 9} | set(queue.by_priority))
+    return [broker.layout.list_of(queue.name, step) for step in steps]
+
+
+def _watch(meter: FlowMeter, ear: EventEar, window_s: float, progress: Progress | None) -> float:
+    """Polls until the window is over, at even times; returns how long it really was."""
+    began = time.monotonic()
+    due = 0.0
+    while True:
+        at_s = time.monotonic() - began
+        meter.poll(at_s)
+        ear.take(at_s)
+        if progress is not None:
+            progress(min(at_s, window_s), window_s, meter.depth)
+        if at_s >= window_s:
+            return at_s
+        due = max(due + meter.interval_s, at_s)
+        time.sleep(max(0.0, min(due, window_s) - (time.monotonic() - began)))
+
+
+def _censuses(broker: Broker, queues: Iterable[QueueSeen]) -> dict[str, CensusSeen]:
+    result = {}
+    for queue in queues:
+        if known(queue.depth) and queue.depth:
+            keys = [broker.layout.list_of(queue.name, step) for step in queue.by_priority]
+            result[queue.name] = sample_census(broker, queue.name, keys, GLANCE)
+    return result
+
+
+def _answers(options: Options) -> Maybe[tuple[WorkerAnswer, ...]]:
+    if options.ask is None:
+        return Unknown("workers were not asked: --ask-workers does, and writes their answers into Redis")
+    return options.ask()
+
+
+def _pushes(first: Maybe[Mapping[str, str]], last: Maybe[Mapping[str, str]], elapsed_s: float) -> Maybe[float]:
+    if not known(first) or not known(last):
+        return Unknown("INFO could not be read")
+    before, after = command_times(first), command_times(last)
+    none = CommandTime(0, 0)
+    return (after.get("lpush", none).calls - before.get("lpush", none).calls) / max(elapsed_s, 1e-9)
+
+
+def _cost(broker: Broker, first: Maybe[Mapping[str, str]], end: Maybe[Mapping[str, str]], elapsed_s: float) -> Cost:
+    """What the look cost: our calls of each command times what the server took for one of them meanwhile."""
+    commands = sum(broker.spent.values())
+    if not known(first) or not known(end):
+        return Cost(commands=commands, server_ms=Unknown("INFO could not be read"), elapsed_s=elapsed_s)
+    before, after = command_times(first), command_times(end)
+    usec = sum(_share(calls, before.get(name), after.get(name)) for name, calls in broker.spent.items())
+    return Cost(commands=commands, server_ms=usec / 1000, elapsed_s=elapsed_s)
+
+
+def _share(calls: int, before: CommandTime | None, after: CommandTime | None) -> float:
+    if after is None:
+        return 0.0
+    since = before or CommandTime(0, 0)
+    theirs = max(after.calls - since.calls, 1)
+    return (after.usec - since.usec) * min(1.0, calls / theirs)
