@@ -30,9 +30,7 @@ PICKLE_OPERATIONS_LIMIT = 50_000
 DIGITS_LIMIT = 1_000
 
 # Only charsets that decode in linear time: of Python's codecs, idna and punycode are quadratic.
-_CHARSETS = frozenset(
-    {"utf-8", "utf8", "us-ascii", "ascii", "latin-1", "latin1", "iso-8859-1", "utf-16", "utf-32"}
-)
+_CHARSETS = frozenset({"utf-8", "utf8", "us-ascii", "ascii", "latin-1", "latin1", "iso-8859-1", "utf-16", "utf-32"})
 _BINARY = frozenset({"binary", "ascii-8bit"})
 
 # What a decoder may raise on a message that is not what it seems.
@@ -58,9 +56,7 @@ def open_body(body: str, wrapping: Wrapping) -> Maybe[object]:
         data, charset = _unpacked(body, wrapping)
         kind = (wrapping.content_type or "application/data").partition(";")[0].strip().lower()
         reader = _READERS.get(kind)
-        return (
-            Unknown(f"content type {kind[:60]!r}, not read here") if reader is None else reader(data, charset)
-        )
+        return Unknown(f"content type {kind[:60]!r}, not read here") if reader is None else reader(data, charset)
     except NotOpened as error:
         return Unknown(str(error))
     except RecursionError:
@@ -85,7 +81,7 @@ def _unpacked(body: str, wrapping: Wrapping) -> tuple[bytes, str]:
     if encoding not in {"", "base64"}:
         reason = f"body encoding {encoding[:60]!r}, not read here"
         raise NotOpened(reason)
-    _refuse_above(PACKED_LIMIT_BYTES, len(body) * 3 // 4 if encoding else len(body))
+    _refuse_above(PACKED_LIMIT_BYTES, len(body) * 3 // 4 - body[-2:].count("=") if encoding else len(body))
     data = _from_base64(body) if encoding else body.encode("utf-8", "surrogatepass")
     if wrapping.compression:
         data = expand(data, wrapping.compression, EXPANDED_LIMIT_BYTES)
@@ -225,9 +221,7 @@ def describe_pickle(data: bytes) -> str:
             imports.update(dict.fromkeys(names.after(operation.name, argument)))
     except (ValueError, IndexError, OverflowError, RecursionError) as error:
         damage = f", damaged ({_brief(error)})"
-    return (
-        f"pickle, never loaded: protocol {protocol}, {len(data):,} bytes, {_imports(list(imports))}{damage}"
-    )
+    return f"pickle, never loaded: protocol {protocol}, {len(data):,} bytes, {_imports(list(imports))}{damage}"
 
 
 def _imports(names: list[str]) -> str:

@@ -205,15 +205,17 @@ def _outside(parsed: object) -> _Outside | str:
     """The outside of a parsed message, with the fields that fit; or why it is no message."""
     if not isinstance(parsed, dict) or "body" not in parsed:
         return f"JSON ({_kind(parsed)}), but no message"
-    headers, properties, body = parsed.get("headers"), parsed.get("properties"), parsed["body"]
+    headers = {} if parsed.get("headers") is None else parsed["headers"]
+    properties, body = parsed.get("properties"), parsed["body"]
     if not isinstance(body, str | None):
         return f"the body is {_kind(body)}, not text"
-    if not isinstance(headers, dict | None) or not isinstance(properties, dict | None):
-        return f"headers are {_kind(headers)}, properties {_kind(properties)}"
-    odd_name = _odd_task_name(headers or {})
+    if not isinstance(headers, dict):
+        return f"the headers are {_kind(headers)}, not an object"
+    odd_name = _odd_task_name(headers)
     return odd_name or _Outside(
-        headers=_fitting(_Headers, headers or {}),
-        properties=_fitting(_Properties, properties or {}),
+        headers=_fitting(_Headers, headers),
+        # Odd properties cost the priority, odd headers would cost the task.
+        properties=_fitting(_Properties, properties if isinstance(properties, dict) else {}),
         body=body or "",
         content_type=_text_or_none(parsed.get("content-type")),
         content_encoding=_text_or_none(parsed.get("content-encoding")),
@@ -227,17 +229,26 @@ def _odd_task_name(parsed: Mapping[str, object]) -> str | None:
 
 def _fitting(kind: type[_Part], parsed: Mapping[str, object]) -> _Part:
     """The struct with every field that has the type it should have; the others count as absent."""
+    own = _own(kind, parsed)
     try:
-        return msgspec.convert(parsed, kind)
-    except msgspec.ValidationError:
+        return msgspec.convert(own, kind)
+    except ODD:
         pass
     fitting: dict[str, Any] = {}
     for field in msgspec.structs.fields(kind):
         try:
-            fitting[field.name] = msgspec.convert(parsed.get(field.encode_name), field.type)
-        except msgspec.ValidationError:
+            fitting[field.name] = msgspec.convert(own.get(field.encode_name), field.type)
+        except ODD:
             continue
     return kind(**fitting)
+
+
+def _own(kind: type[msgspec.Struct], parsed: Mapping[str, object]) -> dict[str, object]:
+    """Only the fields that the struct knows: msgspec chokes on a foreign key that is not valid UTF-8."""
+    own = {name: parsed[name] for name in kind.__struct_encode_fields__ if name in parsed}
+    if isinstance(info := own.get("delivery_info"), dict):
+        own["delivery_info"] = _own(_DeliveryInfo, info)
+    return own
 
 
 def _text_or_none(value: object) -> str | None:
@@ -367,7 +378,7 @@ def _arguments(body: Maybe[object]) -> tuple[Maybe[Sequence[object]], Maybe[Mapp
     """What a task is called with: `[args, kwargs, embed]` of protocol 2, or the body of protocol 1."""
     if isinstance(body, Unknown):
         return body, body
-    if isinstance(body, dict):
+    if isinstance(body, dict) and ("task" in body or "args" in body):
         args, kwargs = body.get("args", []), body.get("kwargs", {})
     else:
         args, kwargs = body[:2] if isinstance(body, list) and len(body) >= 2 else (None, None)
