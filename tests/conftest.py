@@ -67,7 +67,8 @@ def celery_worker(tmp_path: Path) -> Iterator[StartCelery]:
 
     `project` is the source of a module that makes a Celery application, which then is imported as `proj`,
     or a project's directory, and then `application=` says what `-A` gets. `environment=` adds variables,
-    `ready=False` does not wait. The broker is given by CELERY_BROKER_URL, which wins over the application's own setting.
+    `ready=False` does not wait. The broker is given by CELERY_BROKER_URL: it wins over the application's own
+    setting.
     """
     with ExitStack() as running:
         numbers = itertools.count(1)

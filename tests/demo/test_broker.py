@@ -240,9 +240,7 @@ def test_a_temporary_directory_too_deep_for_a_socket_is_not_used(
         assert broker.ask("PING") == "PONG"
 
 
-def test_the_binary_is_the_named_one_before_any_other(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
+def test_the_binary_is_the_named_one_before_any_other(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     found = find_binary()
     for name in ("asked", "variable"):
         shutil.copy2(found, tmp_path / name)
@@ -259,9 +257,7 @@ def test_a_server_on_path_is_the_last_resort(monkeypatch: pytest.MonkeyPatch, tm
     assert find_binary() == tmp_path / "redis-server"
 
 
-def test_without_any_binary_the_error_says_what_to_install(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
+def test_without_any_binary_the_error_says_what_to_install(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.delenv("TIDEGATE_SERVER_BINARY", raising=False)
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.setattr("importlib.util.find_spec", lambda _name: None)

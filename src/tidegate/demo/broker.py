@@ -141,9 +141,7 @@ class PrivateBroker:
     def _launch(self) -> bool:
         """Start the process; False where its port was taken in the meantime."""
         # SIGKILL: at the end the directory goes as well, so there is nothing the server should save first.
-        process = Guarded(
-            self._command(), self.directory / "log", scratch=self.directory, end_signal=signal.SIGKILL
-        )
+        process = Guarded(self._command(), self.directory / "log", scratch=self.directory, end_signal=signal.SIGKILL)
         self._process = process
         try:
             self._await_ready(process)

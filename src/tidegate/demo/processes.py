@@ -20,6 +20,7 @@ from tidegate.errors import CannotLook
 GUARD = Path(__file__).with_name("guard.py")
 LINES_KEPT = 20
 GUARD_ANSWERS_S = 10.0
+FOREIGN = ("CELERY_", "DJANGO_", "SCREEN_")
 #: Log lines, at level INFO, after which a worker takes tasks and beat sends them.
 WORKER_READY = r"\S+@\S+ ready\.$"
 BEAT_READY = r"beat: Starting\.\.\.$"
@@ -189,8 +190,12 @@ def celery(
 
 
 def python_environment(project: Path, more: Mapping[str, str] | None = None) -> dict[str, str]:
-    """This process's environment for a child that has to import `project` and this very Tidegate."""
+    """This process's environment for a child that has to import `project` and this very Tidegate.
+
+    Settings of Celery, Django and the screen project stay behind: they would be taken for those of `project`.
+    """
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(FOREIGN)}
     ours = Path(tidegate.__file__).parent.parent
     paths = [str(project), str(ours), *filter(None, [os.environ.get("PYTHONPATH")])]
     # Unbuffered, or a log line that somebody waits for would sit in the child's buffer.
-    return {**os.environ, "PYTHONPATH": os.pathsep.join(paths), "PYTHONUNBUFFERED": "1", **(more or {})}
+    return {**kept, "PYTHONPATH": os.pathsep.join(paths), "PYTHONUNBUFFERED": "1", **(more or {})}

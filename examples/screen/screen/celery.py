@@ -1,0 +1,11 @@
+"""The Celery application, set up the way Django projects do it."""
+
+import os
+
+from celery import Celery
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "screen.settings")
+
+app = Celery("screen")
+app.config_from_object("django.conf:settings", namespace="CELERY")
+app.autodiscover_tasks(["screen"])

@@ -1,0 +1,151 @@
+"""The stage of the demo: a private broker, the Django project, a worker, beat and the page, all real."""
+
+import importlib.util
+import sys
+from collections.abc import Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from tidegate.demo.broker import PrivateBroker
+from tidegate.demo.processes import (
+    BEAT_READY,
+    WORKER_READY,
+    Guarded,
+    ProcessFailed,
+    celery,
+    python_environment,
+)
+from tidegate.errors import UsageError
+
+APPLICATION = "screen"
+QUEUE = "celery"
+PAGE_READY = r"^the page is at (http://\S+)$"
+STARTS_S = 60.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scene:
+    """How much is asked of one worker process: `clusters` × `task_s` of work every `interval_s`, in seconds.
+
+    Around each measurement Celery, Django and the cache take some 3 to 8 ms more, so 20 × 0.053 s is a fifth
+    more than one worker process has.
+    """
+
+    clusters: int = 20
+    task_s: float = 0.053
+    interval_s: float = 1.0
+
+
+def find_project() -> Path:
+    """The Django project: inside the installed package, else in the source checkout."""
+    here = Path(__file__).resolve()
+    for place in (here.parent / "screen", here.parents[3] / "examples" / "screen"):
+        if (place / "manage.py").is_file():
+            return place
+    message = "the demo's Django project is missing: install tidegate from a wheel, or run a source checkout"
+    raise UsageError(message)
+
+
+class Stage:
+    """Everything the story needs, started in order and gone at the end, also where this process is killed."""
+
+    def __init__(self, scene: Scene, port: int | None = None) -> None:
+        if importlib.util.find_spec("django") is None:
+            message = "the demo plays a Django project, and Django is missing: pip install 'tidegate[demo]'"
+            raise UsageError(message)
+        self.scene = scene
+        self.project = find_project()
+        self.broker = PrivateBroker()
+        self.page_url = ""
+        self._port = port or 0
+        self._running = ExitStack()
+        self._beat: Guarded | None = None
+        self._beats = 0
+
+    def __enter__(self) -> Self:
+        try:
+            self._open()
+        except BaseException:
+            self._running.close()
+            raise
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: object, trace: TracebackType | None) -> None:
+        self._running.close()
+
+    @property
+    def depth(self) -> int:
+        """Messages that wait in the queue; what the worker already holds is not counted."""
+        depth = self.broker.ask("LLEN", QUEUE)
+        return depth if isinstance(depth, int) else 0
+
+    def discard_backlog(self) -> int:
+        """Delete what waits, as the team of the story did: a stale refresh is worthless. Returns how many."""
+        waiting = self.depth
+        self.broker.ask("DEL", QUEUE)
+        return waiting
+
+    def start_beat(self, interval_s: float) -> None:
+        """Let beat send the refresh every `interval_s` seconds, instead of what it did before."""
+        if self._beat is not None:
+            self._beat.stop()
+        self._beats += 1
+        schedule = self._data / f"schedule-{self._beats}"
+        arguments = ["beat", "--loglevel", "INFO", "--pidfile=", "-s", str(schedule)]
+        self._beat = self._celery(f"beat-{self._beats}", *arguments, SCREEN_INTERVAL_S=str(interval_s))
+        self._beat.wait_for_line(BEAT_READY, STARTS_S)
+
+    def _open(self) -> None:
+        self._running.enter_context(self.broker)
+        # Inside the broker's directory, which the broker's guard removes whatever ends this process.
+        self._data = self.broker.directory / "screen"
+        self._data.mkdir()
+        self._manage("migrate", "--verbosity", "0")
+        self._manage("add_clusters", str(self.scene.clusters))
+        page = self._python("page", "-m", "tidegate.demo.page", str(self._port))
+        worker = self._celery("worker", "worker", "--concurrency", "1", "--loglevel", "INFO")
+        self.page_url = page.wait_for_line(PAGE_READY, STARTS_S)[1]
+        worker.wait_for_line(WORKER_READY, STARTS_S)
+        self.start_beat(self.scene.interval_s)
+
+    def _manage(self, command: str, *arguments: str) -> None:
+        process = self._python(command, "manage.py", command, *arguments)
+        if process.wait(STARTS_S) != 0:
+            said = "\n".join(process.last_lines())
+            message = f"manage.py {command} failed; it said:\n{said}"
+            raise ProcessFailed(message)
+
+    def _python(self, name: str, *arguments: str) -> Guarded:
+        process = Guarded(
+            [sys.executable, *arguments],
+            self._data / f"{name}.log",
+            environment=python_environment(self.project, self._environment()),
+            directory=self.project,
+        )
+        self._running.callback(process.stop)
+        return process
+
+    def _celery(self, name: str, *arguments: str, **more: str) -> Guarded:
+        log = self._data / f"{name}.log"
+        process = celery(
+            APPLICATION,
+            *arguments,
+            project=self.project,
+            log=log,
+            environment={**self._environment(), **more},
+        )
+        self._running.callback(process.stop)
+        return process
+
+    def _environment(self) -> Mapping[str, str]:
+        return {
+            "DJANGO_SETTINGS_MODULE": f"{APPLICATION}.settings",
+            "SCREEN_BROKER_URL": self.broker.url,
+            "SCREEN_DATA": str(self._data),
+            "SCREEN_INTERVAL_S": str(self.scene.interval_s),
+            "SCREEN_TASK_S": str(self.scene.task_s),
+            "SCREEN_CLUSTERS": str(self.scene.clusters),
+        }
