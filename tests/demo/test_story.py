@@ -19,7 +19,7 @@ from demo.deadline import eventually, lives
 from tidegate.demo.narrator import PlainNarrator, sparkline
 from tidegate.demo.processes import python_environment
 from tidegate.demo.stage import Scene, find_project
-from tidegate.demo.story import PARENT, run_demo
+from tidegate.demo.story import PARENT, explain, run_demo
 from tidegate.errors import UsageError
 from tidegate.facts.unknown import Unknown
 
@@ -86,20 +86,19 @@ def test_the_queue_grows_is_diagnosed_and_stays_flat_at_the_advised_interval(mar
     assert marked(mark) == []
 
 
-def test_without_a_number_in_the_diagnosis_the_interval_is_doubled(mark: str) -> None:
+@pytest.mark.parametrize("diagnosis", [None, SimpleNamespace(tasks=[]), "unknown"])
+def test_without_a_number_in_the_diagnosis_the_interval_is_doubled(diagnosis: object) -> None:
+    why = Unknown("the window was too short")
+    parent = SimpleNamespace(name=PARENT, edge_interval_s=why, min_safe_interval_s=why)
+    shown = SimpleNamespace(tasks=[parent]) if diagnosis == "unknown" else diagnosis
     teller = Recorder()
-    parent = SimpleNamespace(
-        name=PARENT, edge_interval_s=Unknown("too short"), min_safe_interval_s=Unknown("too short")
-    )
-    scene = Scene(clusters=2, task_s=0.01, interval_s=0.3)
-    run_demo(lambda _url: SimpleNamespace(tasks=[parent]), narrator=teller, seconds=0.3, scene=scene)
-    assert "twice the old one: 0.6 s" in " ".join(teller.said)
-    assert marked(mark) == []
+    assert explain(teller, Scene(interval_s=0.3), shown) == 0.6
+    assert "twice the old one: 0.6 s" in teller.said[0]
 
 
 @contextmanager
-def playing() -> Iterator[tuple[subprocess.Popen[str], str, Path]]:
-    """The demo with `keep`, once it shows its page: the process, the page's URL, the broker's directory."""
+def playing() -> Iterator[tuple[subprocess.Popen[str], str]]:
+    """The demo with `keep`, once it is left running: the process, and the URL of its page."""
     pipes = {"stdout": subprocess.PIPE, "text": True}
     environment = python_environment(PLAYER.parent)
     with subprocess.Popen([sys.executable, str(PLAYER)], env=environment, **pipes) as process:

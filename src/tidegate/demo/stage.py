@@ -103,10 +103,11 @@ class Stage:
         # Inside the broker's directory, which the broker's guard removes whatever ends this process.
         self._data = self.broker.directory / "screen"
         self._data.mkdir()
+        # Nobody asks the database before beat sends something, so the slow starters start first.
+        worker = self._celery("worker", "worker", "--concurrency", "1", "--loglevel", "INFO")
+        page = self._python("page", "-m", "tidegate.demo.page", str(self._port))
         self._manage("migrate", "--verbosity", "0")
         self._manage("add_clusters", str(self.scene.clusters))
-        page = self._python("page", "-m", "tidegate.demo.page", str(self._port))
-        worker = self._celery("worker", "worker", "--concurrency", "1", "--loglevel", "INFO")
         self.page_url = page.wait_for_line(PAGE_READY, STARTS_S)[1]
         worker.wait_for_line(WORKER_READY, STARTS_S)
         self.start_beat(self.scene.interval_s)

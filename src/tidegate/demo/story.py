@@ -111,7 +111,7 @@ def _watch(teller: Narrator, stage: Stage, seconds: float) -> list[int]:
 
 def _mend(teller: Narrator, stage: Stage, diagnosis: Diagnosis | None) -> None:
     """What the team of the story did: a longer interval, and away with refreshes that nobody waits for any more."""
-    interval_s = _explain(teller, stage.scene, diagnosis)
+    interval_s = explain(teller, stage.scene, diagnosis)
     stage.start_beat(interval_s)
     dropped = stage.discard_backlog()
     teller.say(
@@ -129,7 +129,7 @@ def _mend(teller: Narrator, stage: Stage, diagnosis: Diagnosis | None) -> None:
     )
 
 
-def _explain(teller: Narrator, scene: Scene, diagnosis: Diagnosis | None) -> float:
+def explain(teller: Narrator, scene: Scene, diagnosis: Diagnosis | None) -> float:
     """Say what follows from the diagnosis, in two sentences, and return the interval to take."""
     edge_s, safe_s = _advice(diagnosis)
     if safe_s is None:
