@@ -19,7 +19,7 @@ from demo.deadline import eventually, lives
 from tidegate.demo.narrator import PlainNarrator, sparkline
 from tidegate.demo.processes import python_environment
 from tidegate.demo.stage import Scene, find_project
-from tidegate.demo.story import PARENT, explain, run_demo
+from tidegate.demo.story import CHILD, PARENT, explain, run_demo
 from tidegate.errors import UsageError
 from tidegate.facts.unknown import Unknown
 
@@ -96,6 +96,17 @@ def test_without_a_number_in_the_diagnosis_the_interval_is_doubled(diagnosis: ob
     assert "twice the old one: 0.6 s" in teller.said[0]
 
 
+def test_where_only_the_children_show_their_capacity_a_firing_costs_one_of_each_cluster() -> None:
+    hidden = Unknown("no message waits")
+    tasks = [
+        SimpleNamespace(name=PARENT, edge_interval_s=hidden, min_safe_interval_s=hidden),
+        SimpleNamespace(name=CHILD, edge_interval_s=0.06, min_safe_interval_s=0.075),
+    ]
+    teller = Recorder()
+    assert explain(teller, Scene(clusters=20), SimpleNamespace(tasks=tasks)) == pytest.approx(1.5)
+    assert "1.20 s of work" in teller.said[0]
+
+
 @contextmanager
 def playing() -> Iterator[tuple[subprocess.Popen[str], str]]:
     """The demo with `keep`, once it is left running: the process, and the URL of its page."""
@@ -151,7 +162,7 @@ def test_progress_in_a_pipe_is_a_line_now_and_then() -> None:
     narrator.progress("one")
     narrator.progress("two")
     narrator.say("Done.")
-    assert stream.getvalue() == "one\nDone.\n"
+    assert stream.getvalue() == "one\n\nDone.\n"
 
 
 def test_a_sparkline_ends_with_the_newest_depth() -> None:

@@ -3,7 +3,7 @@
 SCREEN_BROKER_URL   the Redis or Valkey server          redis://localhost:6379/0
 SCREEN_CACHE_URL    where the statuses are cached       the same server, the next database
 SCREEN_INTERVAL_S   seconds between two refreshes       1.0
-SCREEN_TASK_S       seconds one measurement takes       0.053
+SCREEN_TASK_S       seconds one measurement takes       0.056
 SCREEN_CLUSTERS     how many clusters `add_clusters` makes without an argument    20
 SCREEN_DATA         directory of the SQLite file        next to manage.py
 SCREEN_DEBUG        1 or 0                              1
@@ -30,7 +30,7 @@ def _next_database(url):
 BROKER_URL = os.environ.get("SCREEN_BROKER_URL", "redis://localhost:6379/0")
 CACHE_URL = os.environ.get("SCREEN_CACHE_URL") or _next_database(BROKER_URL)
 SCREEN_INTERVAL_S = float(os.environ.get("SCREEN_INTERVAL_S", "1.0"))
-SCREEN_TASK_S = float(os.environ.get("SCREEN_TASK_S", "0.053"))
+SCREEN_TASK_S = float(os.environ.get("SCREEN_TASK_S", "0.056"))
 SCREEN_CLUSTERS = int(os.environ.get("SCREEN_CLUSTERS", "20"))
 
 # True by default, as it was in the story: the worker warns at its start that DEBUG leaks memory, and so DEBUG

@@ -33,9 +33,8 @@ class PlainNarrator:
         self._spoke_at = float("-inf")
 
     def say(self, text: str) -> None:
-        """Write a paragraph, wrapped; indented text is taken as it is."""
-        if self._open:
-            self.stream.write("\n")
+        """Write a paragraph, wrapped, with an empty line before it; indented text is taken as it is."""
+        self.stream.write("\n\n" if self._open else "\n")
         self._open = False
         told = text if text.startswith(" ") else textwrap.fill(text, WIDTH, break_on_hyphens=False)
         self.stream.write(told + "\n")

@@ -30,12 +30,12 @@ STARTS_S = 60.0
 class Scene:
     """How much is asked of one worker process: `clusters` × `task_s` of work every `interval_s`, in seconds.
 
-    Around each measurement Celery, Django and the cache take some 3 to 8 ms more, so 20 × 0.053 s is a fifth
+    Around each measurement Celery, Django and the cache take some 3 to 8 ms more, so 20 × 0.056 s is a fifth
     more than one worker process has.
     """
 
     clusters: int = 20
-    task_s: float = 0.053
+    task_s: float = 0.056
     interval_s: float = 1.0
 
 

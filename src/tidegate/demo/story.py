@@ -12,9 +12,10 @@ from tidegate.demo.narrator import Narrator, PlainNarrator, sparkline
 from tidegate.demo.stage import QUEUE, Scene, Stage
 from tidegate.errors import EXIT_FINE
 from tidegate.facts.diagnosis import Diagnosis
-from tidegate.facts.unknown import known
+from tidegate.facts.unknown import Maybe, known
 
 PARENT = "screen.tasks.refresh_all_clusters"
+CHILD = "screen.tasks.flush_cluster_status"
 GROWS_S = 20.0
 LOOKS_PER_S = 4
 FIRINGS_AFTER_REMEDY = 6
@@ -131,27 +132,42 @@ def _mend(teller: Narrator, stage: Stage, diagnosis: Diagnosis | None) -> None:
 
 def explain(teller: Narrator, scene: Scene, diagnosis: Diagnosis | None) -> float:
     """Say what follows from the diagnosis, in two sentences, and return the interval to take."""
-    edge_s, safe_s = _advice(diagnosis)
+    edge_s, safe_s = _advice(scene, diagnosis)
     if safe_s is None:
         safe_s = CAUTIOUS_FACTOR * scene.interval_s
         teller.say(f"No interval could be read from the diagnosis, so beat gets twice the old one: {safe_s:g} s.")
         return safe_s
-    if edge_s is not None:
-        teller.say(
+    edge = (
+        ""
+        if edge_s is None
+        else (
             f"One round of refreshes is {edge_s:.2f} s of work for this worker, so at every interval below that the "
-            "queue grows, and more memory for Redis only buys time."
+            "queue grows, and more memory for Redis only buys time. "
         )
-    teller.say(f"Safe is an interval of {safe_s:.2f} s: it leaves the worker some air for a bad moment.")
+    )
+    teller.say(f"{edge}Safe is an interval of {safe_s:.2f} s: it leaves the worker some air for a bad moment.")
     return safe_s
 
 
-def _advice(diagnosis: Diagnosis | None) -> tuple[float | None, float | None]:
-    """The parent's edge and safe interval in seconds, each None where the diagnosis does not know it."""
-    for task in diagnosis.tasks if diagnosis is not None else ():
-        if task.name == PARENT:
-            edge_s, safe_s = task.edge_interval_s, task.min_safe_interval_s
-            return edge_s if known(edge_s) else None, safe_s if known(safe_s) else None
+def _advice(scene: Scene, diagnosis: Diagnosis | None) -> tuple[float | None, float | None]:
+    """The edge and the safe interval between two firings in seconds, each None where the diagnosis has none.
+
+    From outside a parent that never waits shows no capacity; its children do, and each firing sends one per cluster.
+    """
+    tasks = {task.name: task for task in diagnosis.tasks} if diagnosis is not None else {}
+    for name, per_firing in ((PARENT, 1), (CHILD, scene.clusters)):
+        if (task := tasks.get(name)) is not None and _number(task.min_safe_interval_s) is not None:
+            return _times(per_firing, task.edge_interval_s), _times(per_firing, task.min_safe_interval_s)
     return None, None
+
+
+def _times(per_firing: int, interval_s: Maybe[float]) -> float | None:
+    seconds = _number(interval_s)
+    return None if seconds is None else per_firing * seconds
+
+
+def _number(value: Maybe[float]) -> float | None:
+    return value if known(value) else None
 
 
 def _keep(teller: Narrator, stage: Stage) -> None:
