@@ -72,7 +72,7 @@ class UnackedSeen:
 class Step:
     """What happened to a queue between two reads: `until_s` ends it, `since_s` begins it.
 
-    Counts are exact where `exact`; otherwise lower bounds.
+    Counts are exact where `exact`; otherwise lower bounds. `waiting`: there was a message waiting all the time.
     """
 
     since_s: float
@@ -82,16 +82,29 @@ class Step:
     departures: int
     restores: int = 0
     exact: bool = True
+    waiting: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Sighting:
+    """One message seen to arrive or to leave in the step that ended at `at_s`."""
+
+    at_s: float
+    label: Label | Undecodable
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FlowSeen:
-    """The movement of one queue over the window: every step, and samples of what came and what left."""
+    """The movement of one queue over the window: every step, and what came and what left, oldest first.
+
+    Of a busy queue only a sample is read: `arrivals_sampled_from` messages were counted, `arrived` holds those read.
+    """
 
     steps: tuple[Step, ...] = ()
-    arrived: tuple[Label | Undecodable, ...] = ()
-    departed: tuple[Label | Undecodable, ...] = ()
+    arrived: tuple[Sighting, ...] = ()
+    departed: tuple[Sighting, ...] = ()
     arrivals_sampled_from: int = 0
+    departures_sampled_from: int = 0
     problem: Unknown | None = None
 
 

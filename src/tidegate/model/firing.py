@@ -5,62 +5,80 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import mean
 
-from tidegate.facts.message import Label, Undecodable
-from tidegate.facts.seen import FlowSeen
+from tidegate.facts.message import Label
+from tidegate.facts.seen import FlowSeen, Sighting
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Firing:
-    """What one run of `root` spawns: `children` messages in the mean, by task; `root` is None where it was not seen."""
+    """What one run of `root` spawns: `children` messages in the mean, by task.
+
+    `root` is None where the first message of the firing was not seen; `presumed` where it was not, and only one task
+    that is no child came or left in the window, so that it must be the one.
+    """
 
     root: str | None
     children: float
     by_task: Mapping[str, float]
     seen: int
+    presumed: bool = False
 
 
 def firings(flows: Iterable[FlowSeen]) -> tuple[Firing, ...]:
     """The firings seen in the window, over all queues: parent and children may be routed to different ones.
 
-    The oldest and the newest root are left out where there are more: the window may have cut them.
+    Children are counted as they arrive and as they leave, since behind a backlog a firing's children may do only one
+    of the two in the window. The first and the last root of either are left out: the window may have cut them.
     """
     rows = list(flows)
-    arrived = [label for flow in rows for label in flow.arrived if isinstance(label, Label)]
-    names = _root_names([*(label for flow in rows for label in _labels(flow.departed)), *arrived])
+    came = [label for flow in rows for label in _labels(flow.arrived)]
+    left = [label for flow in rows for label in _labels(flow.departed)]
+    names = {label.id: label.task for label in (*came, *left) if label.id and label.task and not label.is_child}
+    counts = _children(left, _scale(len(left), sum(flow.departures_sampled_from for flow in rows)))
+    counts |= _children(came, _scale(len(came), sum(flow.arrivals_sampled_from for flow in rows)))
+    groups: dict[str | None, list[Mapping[str, float]]] = defaultdict(list)
+    for root, count in counts.items():
+        groups[names.get(root)].append(count)
+    return _named(groups, set(names.values()))
+
+
+def _labels(sightings: Iterable[Sighting]) -> list[Label]:
+    return [sighting.label for sighting in sightings if isinstance(sighting.label, Label)]
+
+
+def _scale(read: int, counted: int) -> float:
+    """Messages counted for every message read."""
+    return max(1.0, counted / read) if read else 1.0
+
+
+def _children(labels: Sequence[Label], scale: float) -> dict[str, Mapping[str, float]]:
+    """Children by task for every root whose children were all seen."""
     by_root: dict[str, Counter[str]] = defaultdict(Counter)
-    for label in arrived:
+    for label in labels:
         if label.is_child and label.root_id and label.task:
             by_root[label.root_id][label.task] += 1
-    scale = _scale(rows)
-    groups: dict[str | None, list[Counter[str]]] = defaultdict(list)
-    for root in _whole(list(by_root)):
-        groups[names.get(root)].append(by_root[root])
-    return tuple(_firing(root, counts, scale) for root, counts in groups.items())
+    roots = list(by_root)
+    whole = roots[1:-1] if len(roots) > 2 else roots
+    return {root: {task: count * scale for task, count in by_root[root].items()} for root in whole}
 
 
-def _labels(labels: Iterable[Label | Undecodable]) -> list[Label]:
-    return [label for label in labels if isinstance(label, Label)]
+def _named(groups: Mapping[str | None, Sequence[Mapping[str, float]]], candidates: set[str]) -> tuple[Firing, ...]:
+    known = {root: counts for root, counts in groups.items() if root is not None}
+    nameless = groups.get(None, ())
+    if not nameless:
+        return tuple(_firing(root, counts) for root, counts in known.items())
+    if len(candidates) == 1:
+        root = next(iter(candidates))
+        return (_firing(root, [*known.get(root, ()), *nameless], presumed=root not in known),)
+    return (*(_firing(root, counts) for root, counts in known.items()), _firing(None, nameless))
 
 
-def _root_names(labels: Iterable[Label]) -> dict[str, str]:
-    return {label.id: label.task for label in labels if label.id and label.task and not label.is_child}
-
-
-def _whole(roots: Sequence[str]) -> Sequence[str]:
-    return roots[1:-1] if len(roots) > 2 else roots
-
-
-def _scale(flows: Sequence[FlowSeen]) -> float:
-    """Arrivals counted for every arrival read."""
-    read = sum(len(flow.arrived) for flow in flows)
-    return max(1.0, sum(flow.arrivals_sampled_from for flow in flows) / read) if read else 1.0
-
-
-def _firing(root: str | None, counts: Sequence[Counter[str]], scale: float) -> Firing:
+def _firing(root: str | None, counts: Sequence[Mapping[str, float]], *, presumed: bool = False) -> Firing:
     tasks = sorted(set().union(*counts))
     return Firing(
         root=root,
-        children=mean(count.total() for count in counts) * scale,
-        by_task={task: mean(count[task] for count in counts) * scale for task in tasks},
+        children=mean(sum(count.values()) for count in counts),
+        by_task={task: mean(count.get(task, 0.0) for count in counts) for task in tasks},
         seen=len(counts),
+        presumed=presumed,
     )

@@ -10,7 +10,8 @@ from tidegate.facts.unknown import Maybe, Unknown, known
 from tidegate.model.case import Case
 from tidegate.model.firing import firings
 from tidegate.model.forecast import drain_s, memory_report
-from tidegate.model.interval import load, task_reports
+from tidegate.model.interval import task_reports
+from tidegate.model.load import Load, load
 from tidegate.model.rates import Flow, measure
 from tidegate.model.rules.table import findings
 from tidegate.model.trend import alive, trend
@@ -38,17 +39,10 @@ def build_case(look: Look) -> Case:
     """The reports that the rules are asked about."""
     flows = measure_all(look)
     fired = firings(look.flows.values())
-    queues = tuple(_queue(look, queue, flows[queue.name]) for queue in look.queues)
+    loads = {name: load(_seen(look, name), flow, fired) for name, flow in flows.items()}
+    queues = tuple(_queue(look, queue, flows[queue.name], loads[queue.name]) for queue in look.queues)
     tasks = [
-        row
-        for queue in look.queues
-        for row in task_reports(
-            queue.name,
-            _seen(look, queue.name),
-            flows[queue.name],
-            look.censuses.get(queue.name),
-            load(_seen(look, queue.name), flows[queue.name], fired),
-        )
+        row for name, flow in flows.items() for row in task_reports(name, flow, look.censuses.get(name), loads[name])
     ]
     return Case(look=look, queues=queues, tasks=tasks, memory=memory_report(look, queues), firings=fired)
 
@@ -86,10 +80,10 @@ def _broker(look: Look) -> BrokerReport:
     )
 
 
-def _queue(look: Look, queue: QueueSeen, flow: Flow) -> QueueReport:
+def _queue(look: Look, queue: QueueSeen, flow: Flow, load: Load) -> QueueReport:
     seen = _seen(look, queue.name)
     depth = queue.depth if known(queue.depth) else Unknown(queue.depth.why)
-    verdict = trend(seen, flow, look.workers)
+    verdict = trend(seen, flow, load, look.workers)
     return QueueReport(
         name=queue.name,
         state=verdict.state,

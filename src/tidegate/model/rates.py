@@ -4,7 +4,7 @@ While a queue never runs empty, what leaves it is what its workers can do: that 
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -73,6 +73,24 @@ def _batch_error(events: Sequence[Tally], per_s: float, span: float) -> float:
     return T_95 * math.sqrt(sum(s * s for s in sums) * batches / (batches - 1)) / span
 
 
+def regular_rate(times: Sequence[float], resolution_s: float) -> Rate | None:
+    """The rate of a sender that keeps an interval, some of whose messages may have been missed; None where it keeps none.
+
+    Every gap must be a multiple of the median gap to within the resolution or a seventh of it; the interval is then the
+    whole span by the number of intervals in it.
+    """
+    gaps = [b - a for a, b in pairwise(times)]
+    if len(gaps) < 3:
+        return None
+    usual = sorted(gaps)[len(gaps) // 2]
+    multiples = [max(1, round(gap / usual)) for gap in gaps] if usual > 0 else []
+    slack = max(1.5 * resolution_s, usual / 7)
+    if not multiples or any(abs(gap - m * usual) > slack * m for gap, m in zip(gaps, multiples, strict=True)):
+        return None
+    interval = (times[-1] - times[0]) / sum(multiples)
+    return Rate(per_s=1 / interval, error_per_s=resolution_s / (times[-1] - times[0]) / interval, basis="regular")
+
+
 def _resolution(events: Sequence[Tally]) -> float:
     """Seconds between polls: no event is known in time better than that."""
     widths = sorted(event.until_s - event.since_s for event in events)
@@ -120,7 +138,7 @@ def measure(flow: FlowSeen, pushes_per_s: Maybe[float]) -> Flow:
         window_s=window,
         arrival=arrival,
         service=service,
-        capacity=_capacity(steps, run),
+        capacity=_capacity(steps),
         growth_per_s=_growth(steps, arrival, service, window),
         counted=trailing_run(steps),
     )
@@ -149,12 +167,20 @@ def _uncounted(steps: Sequence[Step], window: float, pushes_per_s: Maybe[float])
     )
 
 
-def _capacity(steps: Sequence[Step], run: Sequence[Step]) -> Maybe[Rate]:
+def _capacity(steps: Sequence[Step]) -> Maybe[Rate]:
     """What the workers can do, from the time in which messages waited without a break."""
-    waiting = run if duration_s(run) >= duration_s(steps) / 2 else [step for step in steps if step.exact]
-    left = sum(step.departures for step in waiting)
-    if duration_s(waiting) < LEAST_SATURATED_S or left < LEAST_DEPARTURES:
+    tallies = while_waiting(steps, {step.until_s: step.departures for step in steps})
+    if not tallies or tallies[-1].until_s < LEAST_SATURATED_S or sum(t.count for t in tallies) < LEAST_DEPARTURES:
         return Unknown("the workers' capacity shows only while messages wait")
-    if len(waiting) == len(run):
-        return event_rate([Tally(s.since_s, s.until_s, s.departures) for s in waiting])
-    return Rate(per_s=left / duration_s(waiting), error_per_s=1.96 * math.sqrt(left) / duration_s(waiting))
+    return event_rate(tallies)
+
+
+def while_waiting(steps: Sequence[Step], counts: Mapping[float, int]) -> list[Tally]:
+    """The counts, by end of step, of the steps in which messages waited, on a clock that stands still in between."""
+    clock, tallies = 0.0, []
+    for step in steps:
+        if step.exact and step.waiting:
+            until = clock + step.until_s - step.since_s
+            tallies.append(Tally(clock, until, counts.get(step.until_s, 0)))
+            clock = until
+    return tallies

@@ -4,14 +4,15 @@ No fixed length, no threshold on depth: a queue of two million that shrinks is `
 one longer every second is `growing`.
 """
 
-import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from math import hypot
 
 from tidegate.facts.diagnosis import State
 from tidegate.facts.seen import FlowSeen, Step, WorkersSeen
 from tidegate.facts.unknown import known
+from tidegate.model.load import Load
 from tidegate.model.rates import Flow, duration_s
 from tidegate.units import plural
 
@@ -30,7 +31,7 @@ class Trend:
     reason: str
 
 
-def trend(seen: FlowSeen, flow: Flow, workers: WorkersSeen) -> Trend:
+def trend(seen: FlowSeen, flow: Flow, load: Load, workers: WorkersSeen) -> Trend:
     """The state of one queue over the window, worst evidence first; `unknown` where it can't be told."""
     if seen.problem is not None:
         return Trend(State.UNKNOWN, seen.problem.why)
@@ -38,7 +39,18 @@ def trend(seen: FlowSeen, flow: Flow, workers: WorkersSeen) -> Trend:
         return Trend(State.UNKNOWN, "it was not watched long enough")
     if seen.steps[-1].depth == 0:
         return Trend(State.OK, "nothing waits")
-    return _stalled(seen.steps, workers) or _moving(seen.steps, flow)
+    return _stalled(seen.steps, workers) or _overloaded(seen.steps, flow, load) or _moving(seen.steps, flow)
+
+
+def _overloaded(steps: Sequence[Step], flow: Flow, load: Load) -> Trend | None:
+    """Where tasks fire others, work is judged instead of depth, which swings with every firing that gets its turn."""
+    surplus = load.surplus()
+    if not load.firings or surplus is None or surplus.per_s <= surplus.error_per_s:
+        return None
+    pause = max(_pauses([steps[0].since_s, *load.roots_at_s, steps[-1].until_s]))
+    if pause > flow.window_s * LEAST_PART:
+        return None
+    return Trend(State.GROWING, "each firing brings more work than the workers do until the next one")
 
 
 def alive(workers: WorkersSeen) -> int | None:
@@ -84,7 +96,7 @@ def _since_last_departure(steps: Sequence[Step]) -> float:
 def _usual_gap(steps: Sequence[Step]) -> float:
     """The longest time between two departures so far, 0 where fewer than two were seen."""
     left = [step.until_s for step in steps if step.departures]
-    return max((b - a for a, b in itertools.pairwise(left)), default=0.0)
+    return max(_pauses(left), default=0.0)
 
 
 def _moving(steps: Sequence[Step], flow: Flow) -> Trend:
@@ -112,7 +124,7 @@ def _by_depth(steps: Sequence[Step], flow: Flow) -> Trend:
     """The verdict where messages could not be counted: the depth must move one way in every third of the window."""
     third = max(1, len(steps) // 3)
     marks = [steps[0].depth, steps[third].depth, steps[min(2 * third, len(steps) - 1)].depth, steps[-1].depth]
-    changes = [b - a for a, b in itertools.pairwise(marks)]
+    changes = [b - a for a, b in pairwise(marks)]
     if all(change > 0 for change in changes):
         return Trend(State.GROWING, "its depth rose throughout")
     if all(change < 0 for change in changes):
@@ -155,5 +167,8 @@ def _by_rates(run: Sequence[Step], flow: Flow) -> Trend:
 
 def _longest_pause(run: Sequence[Step]) -> float:
     """The longest time without an arrival, the ends of the run included."""
-    marks = [run[0].since_s, *(step.until_s for step in run if step.arrivals), run[-1].until_s]
-    return max(b - a for a, b in itertools.pairwise(marks))
+    return max(_pauses([run[0].since_s, *(step.until_s for step in run if step.arrivals), run[-1].until_s]))
+
+
+def _pauses(marks: Sequence[float]) -> list[float]:
+    return [b - a for a, b in pairwise(marks)]

@@ -1,14 +1,16 @@
 """Watching every queue for a window: one pipeline a poll, all queues together, nothing written."""
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 from tidegate.broker.client import Broker, Command, Refusal
 from tidegate.broker.envelope import open_label
 from tidegate.broker.reads import refused
-from tidegate.facts.message import Label, Undecodable
-from tidegate.facts.seen import FlowSeen, Step
+from tidegate.facts.seen import FlowSeen, Sighting, Step
 from tidegate.facts.unknown import Unknown
+from tidegate.observe.attribution import attribute
 from tidegate.observe.meter import ListMeter, Reading
 
 #: Labels kept of what arrived and of what left: enough for shares to a point or two, bounded in memory.
@@ -18,6 +20,7 @@ _MOST_SEARCHED = 20_000
 #: What all reads of one window may transfer; past it only depths are read.
 _MOST_BYTES = 256 << 20
 _COMMANDS_A_POLL = 200
+_PUSHES = re.compile(rb"cmdstat_lpush:calls=(\d+)")
 
 
 @dataclass(slots=True)
@@ -26,9 +29,8 @@ class _QueueFlow:
 
     meters: Mapping[str, ListMeter]
     steps: list[Step] = field(default_factory=list)
-    arrived: list[Label | Undecodable] = field(default_factory=list)
-    departed: list[Label | Undecodable] = field(default_factory=list)
-    arrivals: int = 0
+    arrived: list[Sighting] = field(default_factory=list)
+    departed: list[Sighting] = field(default_factory=list)
     problem: Unknown | None = None
 
 
@@ -49,12 +51,13 @@ class FlowMeter:
         #: Seconds between polls: a tenth, more where there are very many lists.
         self.interval_s = 0.1 * max(1.0, lists / _COMMANDS_A_POLL)
         self.unacked: list[tuple[float, int]] = []
+        self._pushes: list[int] = []
 
     def poll(self, at_s: float) -> None:
         """Reads all lists once, a second time where a remembered element was not among those read."""
         keys = [key for flow in self._flows.values() if flow.problem is None for key in flow.meters]
         readings = self._read(at_s, keys, {})
-        lost = dict(self._lost(readings))
+        lost = self._lost(readings)
         readings.update(self._read(at_s, list(lost), lost))
         for flow in self._flows.values():
             self._feed(flow, readings)
@@ -66,46 +69,40 @@ class FlowMeter:
 
     def flows(self) -> dict[str, FlowSeen]:
         """What every queue did since the first poll."""
-        return {
-            name: FlowSeen(
-                steps=tuple(flow.steps),
-                arrived=tuple(flow.arrived),
-                departed=tuple(flow.departed),
-                arrivals_sampled_from=flow.arrivals,
-                problem=flow.problem,
-            )
-            for name, flow in self._flows.items()
-        }
+        steps = {name: flow.steps for name, flow in self._flows.items() if flow.problem is None}
+        filled = attribute(steps, [after - before for before, after in pairwise(self._pushes)])
+        return {name: _seen(flow, filled.get(name, [])) for name, flow in self._flows.items()}
 
     def _meter(self, key: str) -> ListMeter:
         return self._owner[key].meters[key]
 
-    def _lost(self, readings: Mapping[str, Reading]) -> Iterable[tuple[str, bytes]]:
-        for key, reading in readings.items():
-            meter = self._meter(key)
-            marker = meter.marker()
-            if marker is not None and meter.misses(reading):
-                yield key, marker
+    def _lost(self, readings: Mapping[str, Reading]) -> dict[str, bytes | None]:
+        """Lists of which more came than was read, with the element to search for, None where the list was empty before."""
+        markers = {key: self._meter(key).marker() for key in readings}
+        return {
+            key: markers[key]
+            for key, reading in readings.items()
+            if self._reads_ends(key) and reading.depth > len(reading.head) and markers[key] not in reading.head
+        }
 
-    def _read(self, at_s: float, keys: Sequence[str], markers: Mapping[str, bytes]) -> dict[str, Reading]:
+    def _read(self, at_s: float, keys: Sequence[str], markers: Mapping[str, bytes | None]) -> dict[str, Reading]:
         commands: list[Command] = []
         for key in keys:
-            commands += self._commands(key, markers.get(key))
+            commands += self._commands(key, self._meter(key).most() if markers else self._meter(key).wants())
+            if markers.get(key) is not None:
+                commands.append(("LPOS", key, markers[key] or b"", "MAXLEN", _MOST_SEARCHED))
         if not markers:
-            commands.append(("HLEN", self._broker.layout.unacked_key()))
+            commands += [("HLEN", self._broker.layout.unacked_key()), ("INFO", "commandstats")]
         answers = iter(self._broker.ask(*commands) if keys else [])
         readings = {key: self._reading(key, at_s, answers, markers.get(key)) for key in keys}
         if keys and not markers:
-            self._note_unacked(at_s, next(answers))
+            self._note_server(at_s, next(answers), next(answers))
         return {key: reading for key, reading in readings.items() if reading is not None}
 
-    def _commands(self, key: str, marker: bytes | None) -> list[Command]:
-        count = self._meter(key).wants()
-        ends: list[Command] = [("LRANGE", key, 0, count - 1), ("LRANGE", key, -count, -1)]
+    def _commands(self, key: str, count: int) -> list[Command]:
         if not self._reads_ends(key):
             return [("LLEN", key)]
-        search: list[Command] = [("LPOS", key, marker, "MAXLEN", _MOST_SEARCHED)] if marker is not None else []
-        return [("LLEN", key), *ends, *search]
+        return [("LLEN", key), ("LRANGE", key, 0, count - 1), ("LRANGE", key, -count, -1)]
 
     def _reads_ends(self, key: str) -> bool:
         return key not in self._depths_only and self._read_bytes < _MOST_BYTES
@@ -127,9 +124,12 @@ class FlowMeter:
         no_list = Unknown("the key is no list")
         flow.problem = no_list if "WRONGTYPE" in refusal.why else refused(self._broker, "LRANGE", refusal)
 
-    def _note_unacked(self, at_s: float, answer: object) -> None:
-        if isinstance(answer, int):
-            self.unacked.append((at_s, answer))
+    def _note_server(self, at_s: float, unacked: object, statistics: object) -> None:
+        if isinstance(unacked, int):
+            self.unacked.append((at_s, unacked))
+        if isinstance(statistics, bytes):
+            found = _PUSHES.search(statistics)
+            self._pushes.append(int(found[1]) if found else 0)
 
     def _feed(self, flow: _QueueFlow, readings: Mapping[str, Reading]) -> None:
         steps = []
@@ -141,10 +141,20 @@ class FlowMeter:
                     steps.append((meter, step))
         if steps:
             flow.steps.append(_together(steps))
-            flow.arrivals += flow.steps[-1].arrivals
             for meter, _ in steps:
-                _keep(flow.arrived, meter.arrived)
-                _keep(flow.departed, meter.departed)
+                _keep(flow.arrived, meter.arrived, flow.steps[-1].until_s)
+                _keep(flow.departed, meter.departed, flow.steps[-1].until_s)
+
+
+def _seen(flow: _QueueFlow, steps: Sequence[Step]) -> FlowSeen:
+    return FlowSeen(
+        steps=tuple(steps),
+        arrived=tuple(flow.arrived),
+        departed=tuple(flow.departed),
+        arrivals_sampled_from=max(len(flow.arrived), sum(step.arrivals for step in steps)),
+        departures_sampled_from=max(len(flow.departed), sum(step.departures for step in steps)),
+        problem=flow.problem,
+    )
 
 
 def _together(steps: Sequence[tuple[ListMeter, Step]]) -> Step:
@@ -162,7 +172,7 @@ def _together(steps: Sequence[tuple[ListMeter, Step]]) -> Step:
     )
 
 
-def _keep(labels: list[Label | Undecodable], elements: Sequence[bytes]) -> None:
-    room = _MOST_LABELS - len(labels)
+def _keep(sightings: list[Sighting], elements: Sequence[bytes], at_s: float) -> None:
+    room = _MOST_LABELS - len(sightings)
     # Oldest first, so that what fired stands before what it spawned.
-    labels.extend(open_label(element) for element in reversed(elements[:room]))
+    sightings.extend(Sighting(at_s, open_label(element)) for element in reversed(elements[:room]))

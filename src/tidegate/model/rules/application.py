@@ -101,7 +101,7 @@ def two_beats(case: Case) -> Iterable[Finding]:
     tasks = _periodic_tasks(case.app)
     senders: dict[str, list[str]] = defaultdict(list)
     for flow in case.look.flows.values():
-        for label in flow.arrived:
+        for label in (sighting.label for sighting in flow.arrived):
             if isinstance(label, Label) and label.task and label.origin and _is_periodic(label, tasks):
                 senders[label.task].append(label.origin)
     both = {task: set(origins) for task, origins in senders.items() if _interleaved(origins)}
@@ -112,7 +112,7 @@ def two_beats(case: Case) -> Iterable[Finding]:
         Finding(
             rule="TG133",
             level=Level.CRITICAL,
-            sentence=f"{len(origins)} beats send {task}: {', '.join(sorted(origins))}. Every entry comes that many times too often.",
+            sentence=f"{len(origins)} beats send {task} ({', '.join(sorted(origins))}): every entry comes {len(origins)} times.",
             evidence={"task": task, "origins": sorted(origins)},
             remedy="Run one beat only: end all but one of these processes (the number in the name is the process id).",
         )

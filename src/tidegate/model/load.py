@@ -1,0 +1,143 @@
+"""What comes into a queue, by task, against what its workers can do: the demand of whole firings, not of messages.
+
+Where a task fires others, messages are the wrong unit. A parent that waits behind its children's backlog fires late, so
+the queue throttles its own arrivals and its depth swings up and down while the work in it only grows. So a firing is
+counted when its root arrives, with all the messages it will become; the root itself, which only publishes, counts as
+free.
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from math import hypot
+from statistics import median
+
+from tidegate.facts.diagnosis import Rate
+from tidegate.facts.message import Label
+from tidegate.facts.seen import FlowSeen, Sighting, Step
+from tidegate.facts.unknown import Maybe, Unknown, known
+from tidegate.model.firing import Firing
+from tidegate.model.rates import (
+    LEAST_DEPARTURES,
+    LEAST_SATURATED_S,
+    Flow,
+    Tally,
+    event_rate,
+    regular_rate,
+    while_waiting,
+)
+
+OVERLOADED = Unknown("the other tasks alone take all that the workers can do: no interval of this one is safe")
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """Arrivals by task and the capacity, in messages per second; roots of firings do not count in either.
+
+    `arrivals` holds the roots too. `capacity` is unknown where the workers keep up.
+    """
+
+    arrivals: Mapping[str, Rate]
+    departures: Mapping[str, Rate]
+    capacity: Maybe[Rate]
+    firings: Mapping[str, Firing] = field(default_factory=dict)
+    #: When the roots of firings arrived, in seconds of the look's clock.
+    roots_at_s: Sequence[float] = ()
+
+    def fired_by(self, task: str) -> str | None:
+        """The task whose firings bring this one, where that was seen."""
+        return next((root for root, firing in self.firings.items() if task in firing.by_task and root != task), None)
+
+    @property
+    def demand(self) -> Rate:
+        """Messages per second that the workers would have to take to keep up with every firing."""
+        parts = [self._brought_by(task) for task in self.arrivals if self.fired_by(task) is None]
+        return Rate(per_s=sum(p.per_s for p in parts), error_per_s=hypot(*(p.error_per_s for p in parts)))
+
+    def _brought_by(self, task: str) -> Rate:
+        rate, firing = self.arrivals[task], self.firings.get(task)
+        each = firing.children if firing else 1.0
+        return Rate(per_s=rate.per_s * each, error_per_s=rate.error_per_s * each)
+
+    def factor(self) -> Maybe[float]:
+        """How many times today's workers the demand needs."""
+        if not known(self.capacity):
+            return self.capacity
+        return (
+            self.demand.per_s / self.capacity.per_s if self.capacity.per_s > 0 else Unknown("nothing leaves the queue")
+        )
+
+    def interval(self, task: str, utilisation: float) -> Maybe[float]:
+        """Seconds between messages of the task at which the workers are used to that degree.
+
+        With capacity C and demand a_k of every other task: 1/(u·C − Σ a_k) for a plain message, n/(u·C − Σ a_k) for the
+        root of a firing of n. From outside every message has to be taken to cost the same; the measured run times
+        of the probe lift that.
+        """
+        if not known(self.capacity):
+            return self.capacity
+        firing, root = self.firings.get(task), self.fired_by(task)
+        others = sum(
+            self._brought_by(name).per_s
+            for name in self.arrivals
+            if name not in (task, root) and not self.fired_by(name)
+        )
+        room = utilisation * self.capacity.per_s - others
+        return (firing.children if firing else 1.0) / room if room > 0 else OVERLOADED
+
+    def surplus(self) -> Rate | None:
+        """Demand beyond capacity in messages per second, with its error; None where either is unknown."""
+        if not known(self.capacity):
+            return None
+        demand = self.demand
+        return Rate(
+            per_s=demand.per_s - self.capacity.per_s, error_per_s=hypot(demand.error_per_s, self.capacity.error_per_s)
+        )
+
+
+def load(seen: FlowSeen, flow: Flow, firings: Sequence[Firing]) -> Load:
+    """The load of one queue in the window, with the firings whose root arrives in it and whose children do, or leave it."""
+    arrivals = _by_task(seen.arrived, seen.arrivals_sampled_from, seen.steps, flow.arrival)
+    departures = _by_task(seen.departed, seen.departures_sampled_from, seen.steps, flow.service)
+    here = {f.root: f for f in firings if f.root in arrivals and {*arrivals, *departures} & {*f.by_task}}
+    named = {root: firing for root, firing in here.items() if root is not None}
+    at = {root: [sighting.at_s for sighting in seen.arrived if _task(sighting) == root] for root in named}
+    regular = {root: regular_rate(times, _resolution_s(seen.steps)) for root, times in at.items()}
+    arrivals |= {root: rate for root, rate in regular.items() if rate is not None}
+    return Load(
+        arrivals, departures, _capacity(seen, flow, set(named)), named, sorted({t for ts in at.values() for t in ts})
+    )
+
+
+def _resolution_s(steps: Sequence[Step]) -> float:
+    return median(step.until_s - step.since_s for step in steps)
+
+
+def _by_task(sightings: Sequence[Sighting], counted: int, steps: Sequence[Step], whole: Maybe[Rate]) -> dict[str, Rate]:
+    """The rate of every task: counted where every message was read, else its share of the whole."""
+    names = Counter(name for name in map(_task, sightings) if name)
+    if len(sightings) == counted:
+        return {name: event_rate(_tallies(sightings, steps, {name})) for name in names}
+    rate = whole if known(whole) else Rate(per_s=0.0, error_per_s=0.0)
+    shares = {name: count / len(sightings) for name, count in names.items()}
+    return {n: Rate(per_s=s * rate.per_s, error_per_s=s * rate.error_per_s, basis="sampled") for n, s in shares.items()}
+
+
+def _task(sighting: Sighting) -> str | None:
+    return sighting.label.task if isinstance(sighting.label, Label) else None
+
+
+def _tallies(sightings: Iterable[Sighting], steps: Sequence[Step], names: set[str]) -> list[Tally]:
+    at = Counter(sighting.at_s for sighting in sightings if _task(sighting) in names)
+    return [Tally(step.since_s, step.until_s, at[step.until_s]) for step in steps]
+
+
+def _capacity(seen: FlowSeen, flow: Flow, roots: set[str]) -> Maybe[Rate]:
+    """The capacity in messages that are no roots: what a root costs is spent on its children's behalf."""
+    waiting = sum(step.departures for step in seen.steps if step.exact and step.waiting)
+    if not roots or not known(flow.capacity) or len(seen.departed) < waiting:
+        return flow.capacity
+    own = Counter(sighting.at_s for sighting in seen.departed if _task(sighting) not in roots)
+    tallies = while_waiting(seen.steps, own)
+    enough = sum(tally.count for tally in tallies) >= LEAST_DEPARTURES and tallies[-1].until_s >= LEAST_SATURATED_S
+    return event_rate(tallies) if enough else flow.capacity

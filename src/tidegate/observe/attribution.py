@@ -1,0 +1,42 @@
+"""Messages that were taken before they could be counted, found again in the server's own count of pushes.
+
+A queue that runs empty shows only part of what passes through it. The server counts every LPUSH; what the counted
+queues leave of a step's pushes belongs to the one that could not be counted. Where several could not, it stays open.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+from tidegate.facts.seen import Step
+
+#: More pushes than messages, in steps in which every message was counted: somebody else pushes to lists of this server.
+_MOST_FOREIGN = 0.02
+
+
+def attribute(steps: Mapping[str, Sequence[Step]], pushes: Sequence[int]) -> dict[str, list[Step]]:
+    """The steps of every queue with what the server counted filled in; `pushes` holds the pushes of every step.
+
+    All queues have the same steps. Filled-in steps are exact, and not `waiting`: their queue was empty in between.
+    """
+    result = {name: list(rows) for name, rows in steps.items()}
+    if not result or any(len(rows) != len(pushes) for rows in result.values()) or _is_foreign(result, pushes):
+        return result
+    for index, pushed in enumerate(pushes):
+        rest = pushed - sum(rows[index].arrivals for rows in result.values())
+        open_ones = [name for name, rows in result.items() if not rows[index].exact]
+        if rest == 0 or (rest > 0 and len(open_ones) == 1):
+            for name in open_ones:
+                result[name][index] = _filled(result[name][index], rest)
+    return result
+
+
+def _filled(step: Step, rest: int) -> Step:
+    """The step with `rest` messages more that came and left again."""
+    return replace(step, arrivals=step.arrivals + rest, departures=step.departures + rest, exact=True, waiting=False)
+
+
+def _is_foreign(steps: Mapping[str, Sequence[Step]], pushes: Sequence[int]) -> bool:
+    counted = [index for index in range(len(pushes)) if all(rows[index].exact for rows in steps.values())]
+    arrived = sum(rows[index].arrivals for rows in steps.values() for index in counted)
+    pushed = sum(pushes[index] for index in counted)
+    return pushed - arrived > max(2, _MOST_FOREIGN * pushed)
