@@ -1,0 +1,41 @@
+"""`tidegate demo`: the story, on this machine, with real workers."""
+
+import click
+
+from tidegate.cli.options import ends_well
+from tidegate.cli.progress import watching
+from tidegate.cli.render import console, show_diagnosis
+from tidegate.facts.diagnosis import Diagnosis
+
+#: The doctor's window in the demo.
+_WINDOW_S = 10.0
+
+
+@click.command()
+@click.option("--keep", is_flag=True, help="Leave everything running until Ctrl-C, and print the page's address.")
+@click.option("--port", type=click.IntRange(0, 65535), help="The page's port on 127.0.0.1; a free one where not given.")
+@click.option("-v", "--verbose", is_flag=True, help="Healthy checks too; a traceback where something fails.")
+@ends_well
+def demo(keep: bool, port: int | None, verbose: bool) -> None:
+    """Play the story: a Django project refreshes its screens every second, the workers are a little too slow, the queue
+    grows; the doctor explains it, and the interval it names ends it. Takes about a minute and leaves nothing behind.
+
+    Needs no Redis: a private one is started. Needs the extra: pip install 'tidegate[demo]'
+    """
+    from tidegate.demo.story import run_demo
+
+    raise SystemExit(run_demo(lambda url: _shown(url, verbose=verbose), keep=keep, port=port))
+
+
+def _shown(url: str, *, verbose: bool) -> Diagnosis:
+    from tidegate.broker.address import parse_address
+    from tidegate.diagnose import diagnose_at
+    from tidegate.observe.look import Options
+
+    out = console()
+    out.print(f"\n$ tidegate doctor {url}", style="bold")
+    with watching(f"Watching for {_WINDOW_S:g} s") as progress:
+        diagnosis = diagnose_at(parse_address(url), Options(window_s=_WINDOW_S), progress=progress)
+    show_diagnosis(diagnosis, out, verbose=verbose)
+    out.print()
+    return diagnosis
