@@ -6,7 +6,8 @@ from collections.abc import Sequence
 import redis
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from list_model import ListModel, acts, fresh, put_back
+from list_model import acts, fresh, put_back
+from mirrored_list import Mirrored
 
 from tidegate.broker.address import parse_address
 from tidegate.broker.client import connect
@@ -15,33 +16,6 @@ from tidegate.facts.seen import Step
 from tidegate.observe.flow import FlowMeter
 
 Acts = Sequence[tuple[str, int]]
-
-
-class Mirrored(ListModel):
-    """The model list, done to a real one as well."""
-
-    def __init__(self, client: redis.Redis, key: str) -> None:
-        super().__init__()
-        self.client, self.key = client, key
-
-    def push(self, number: int) -> None:
-        super().push(number)
-        for element in reversed(self.elements[:number]):
-            self.client.lpush(self.key, element)
-
-    def pop(self, number: int) -> None:
-        super().pop(number)
-        self.client.rpop(self.key, number)
-
-    def restore(self, number: int) -> None:
-        before = len(self.elements)
-        super().restore(number)
-        for element in self.elements[before:]:
-            self.client.rpush(self.key, element)
-
-    def delete(self, _: int = 0) -> None:
-        super().delete()
-        self.client.delete(self.key)
 
 
 @settings(max_examples=150, deadline=None)

@@ -5,50 +5,74 @@ chunk can begin with elements already seen but never skip one; each chunk theref
 and what stands before that element is dropped. What is taken at the tail before the stream gets there is not seen.
 So every element that was there at the start and is still there when its turn comes is seen exactly once, and
 nothing that was pushed after the start is.
+
+A message that is put back at the tail meanwhile is seen at most in the place of one that was taken: the stream gives
+no more elements than the list held when its first chunk was read. Elements that equal one another can't be told apart:
+where such ones are pushed meanwhile, some may be counted twice (kombu gives every message a tag of its own).
 """
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
-from tidegate.broker.client import Broker, Command
+from tidegate.broker.client import Broker, Command, Refusal
 from tidegate.errors import StoppedAnswering
 
-#: Small chunks where elements are near; larger ones where the server has to walk far to reach them.
-_LEAST, _MOST = 1000, 4000
-_CHUNK_BYTES = 4 << 20
+
+@dataclass(frozen=True, slots=True)
+class Chunks:
+    """How many elements to read at once: `least` where they are near, up to `most` where the server has to walk far.
+
+    Never more than make about `weight_bytes`, but two at least, for one could not overlap and still move on.
+    """
+
+    least: int = 1000
+    most: int = 4000
+    weight_bytes: int = 4 << 20
+
+    def length(self, start: int, depth: int, element_bytes: float) -> int:
+        """How many elements to ask for at that index: as many as the walk there is worth, within the bounds."""
+        distance = max(0, min(start, depth - start))
+        fitting = min(self.most, int(self.weight_bytes / max(element_bytes, 1.0)))
+        return max(2, min(fitting, max(self.least, distance // 100)))
 
 
-def stream_list(broker: Broker, key: str, depth: int, element_bytes: float) -> Iterator[Sequence[bytes]]:
+CHUNKS = Chunks()
+
+
+def stream_list(
+    broker: Broker, key: str, depth: int, element_bytes: float, chunks: Chunks = CHUNKS
+) -> Iterator[Sequence[bytes]]:
     """The list's elements in chunks, newest first; one LRANGE a chunk, the next one on its way while you work.
 
     Holds at most three chunks of about 4 MB. `depth` and `element_bytes` only shape the chunks.
     """
     last: bytes | None = None
-    for chunk in broker.stream(_requests(key, depth, element_bytes)):
-        if not isinstance(chunk, list):
-            message = f"the list {key!r} can't be read on: {chunk.why}"
+    seen, at_most = 0, -1
+    for answer in broker.stream(_requests(key, depth, element_bytes, chunks)):
+        if isinstance(answer, Refusal):
+            message = f"the list {key!r} can't be read on: {answer.why}"
             raise StoppedAnswering(message)
-        fresh = chunk if last is None else _after(chunk, last)
+        if isinstance(answer, int):
+            at_most = max(answer, seen)
+            continue
+        fresh = answer if last is None else _after(answer, last)
+        fresh = fresh if at_most < 0 else fresh[: at_most - seen]
         if fresh:
-            last = fresh[-1]
+            last, seen = fresh[-1], seen + len(fresh)
             yield fresh
-        if not chunk:
+        if not answer or seen == at_most:
             return
 
 
-def _requests(key: str, depth: int, element_bytes: float) -> Iterator[Command]:
-    at_most = max(1, min(_MOST, int(_CHUNK_BYTES / max(element_bytes, 1.0))))
+def _requests(key: str, depth: int, element_bytes: float, chunks: Chunks) -> Iterator[Command]:
     start = 0
     while True:
-        count = chunk_length(start, depth, at_most)
+        count = chunks.length(start, depth, element_bytes)
         yield ("LRANGE", key, start, start + count - 1)
-        # One element of overlap; a chunk of one can't overlap and still move on.
-        start += max(count - 1, 1)
-
-
-def chunk_length(start: int, depth: int, at_most: int) -> int:
-    """How many elements to ask for at that index: as many as the walk there is worth, within the bounds."""
-    distance = max(0, min(start, depth - start))
-    return max(2, min(at_most, max(_LEAST, distance // 100)))
+        if start == 0:
+            # Asked for after the first chunk: asked before, pushes in between would cost the oldest elements.
+            yield ("LLEN", key)
+        start += count - 1
 
 
 def _after(chunk: list[bytes], last: bytes) -> list[bytes]:
