@@ -1,19 +1,26 @@
 """Where a broker is: any Celery broker URL plus transport options, parsed once; passwords masked wherever it is shown."""
 
 import difflib
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
 
 from tidegate.broker.keys import SEP, Layout
-from tidegate.errors import BadBrokerUrl
+from tidegate.errors import BadBrokerUrl, UsageError
 
 DEFAULT_URL = "redis://localhost:6379/0"
 MASK = "***"
 _SCHEMES = ("redis", "rediss", "valkey", "valkeys", "redis+socket", "unix", "socket", "sentinel", "sentinels")
+_NETWORK = tuple(scheme for scheme in _SCHEMES if "socket" not in scheme and scheme != "unix")
 _OTHER_BROKERS = ("amqp", "amqps", "pyamqp", "sqs", "gcpubsub", "kafka", "memory", "filesystem", "mongodb")
 _SENTINEL_PORT = 26379
+_QUOTE = "host and port can't be read (in a password, write / # ? @ as %2F %23 %3F %40)"
+_PORT = "host and port can't be read (a port is a number up to 65535)"
+#: More than any server has databases; Python refuses to read numbers of thousands of digits.
+_MOST_DIGITS = 9
+_MOST_SHOWN = 200
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,7 +50,7 @@ class Address:
 
 def parse_address(url: str, options: Mapping[str, Any] | None = None) -> Address:
     """The address that a Celery broker URL and transport options name; raises BadBrokerUrl with what to write instead."""
-    alternatives = [_with_scheme(part, url) for part in url.split(";") if part]
+    alternatives = [_with_scheme(part, url) for part in _parts(url) if part]
     parsed = [_parse_one(part) for part in alternatives]
     if not parsed:
         raise BadBrokerUrl(f"expected a broker URL such as {DEFAULT_URL}, got an empty one")
@@ -53,20 +60,51 @@ def parse_address(url: str, options: Mapping[str, Any] | None = None) -> Address
 
 
 def with_options(address: Address, options: Mapping[str, Any]) -> Address:
-    """The address with Kombu's transport options applied: prefix, separator, key names, master, visibility timeout."""
+    """The address with Kombu's transport options applied: prefix, separator, key names, master, visibility timeout.
+
+    Raises UsageError for a value that is not of the kind it should be.
+    """
     layout = Layout(
-        prefix=str(options.get("global_keyprefix") or address.layout.prefix),
-        sep=str(options.get("sep") or SEP),
-        unacked=str(options.get("unacked_key") or "unacked"),
-        unacked_index=str(options.get("unacked_index_key") or "unacked_index"),
+        prefix=_text(options, "global_keyprefix") or address.layout.prefix,
+        sep=_text(options, "sep") or SEP,
+        unacked=_text(options, "unacked_key") or "unacked",
+        unacked_index=_text(options, "unacked_index_key") or "unacked_index",
     )
     return replace(
         address,
         layout=layout,
-        sentinel_master=options.get("master_name") or address.sentinel_master,
-        sentinel_options=options.get("sentinel_kwargs") or address.sentinel_options,
-        visibility_timeout_s=float(options.get("visibility_timeout") or address.visibility_timeout_s),
+        sentinel_master=_text(options, "master_name") or address.sentinel_master,
+        sentinel_options=_mapping(options, "sentinel_kwargs") or address.sentinel_options,
+        visibility_timeout_s=_seconds(options, "visibility_timeout") or address.visibility_timeout_s,
     )
+
+
+def _text(options: Mapping[str, Any], name: str) -> str:
+    text = str(options.get(name) or "")
+    try:
+        # As it will be sent; what came as bytes of no encoding goes back as it came.
+        text.encode("utf-8", "surrogateescape")
+    except UnicodeEncodeError:
+        raise UsageError(f"the transport option {name!r} is no text that can be sent: {text!r}") from None
+    return text
+
+
+def _mapping(options: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    value = options.get(name) or {}
+    if not isinstance(value, Mapping):
+        raise UsageError(f"the transport option {name!r} holds named values, as in {{{name!r}: {{…}}}}, not {value!r}")
+    return value
+
+
+def _seconds(options: Mapping[str, Any], name: str) -> float:
+    value = options.get(name) or 0
+    try:
+        seconds = float(value)
+    except (TypeError, ValueError, OverflowError):
+        seconds = math.nan
+    if not 0 <= seconds < math.inf:
+        raise UsageError(f"the transport option {name!r} is a number of seconds, not {value!r}")
+    return seconds
 
 
 def with_tls(address: Address, use_ssl: object) -> Address:
@@ -78,11 +116,22 @@ def with_tls(address: Address, use_ssl: object) -> Address:
 
 def masked(url: str) -> str:
     """The URL with every password replaced, also where the rest of it can't be parsed."""
-    return ";".join(_masked_one(part) for part in url.split(";"))
+    return ";".join(_masked_one(part) for part in _parts(url))
+
+
+def _parts(url: str) -> list[str]:
+    """The servers of a fail-over list; a ';' in a password does not end one."""
+    parts: list[str] = []
+    for part in url.split(";"):
+        if parts and "@" in part and "://" not in part and "@" not in parts[-1]:
+            parts[-1] += f";{part}"
+        else:
+            parts.append(part)
+    return parts
 
 
 def _masked_one(url: str) -> str:
-    scheme, mark, rest = url.partition("://")
+    scheme, mark, rest = url.partition("://") if "://" in url else ("", "", url)
     # A password may hold '/', '#' or '?' unquoted by mistake: everything up to the last '@' is taken for it.
     credentials, at, where = rest.rpartition("@")
     if at:
@@ -110,7 +159,9 @@ def _parse_one(url: str) -> Address:
         port = parts.port
     except ValueError:
         # The text of the error may quote a piece of the password.
-        raise _bad(url, "host and port can't be read (in a password, write / # ? @ as %2F %23 %3F %40)") from None
+        raise _bad(url, _QUOTE if "@" in url else _PORT) from None
+    if ("@" in parts.path + parts.fragment and scheme in _NETWORK) or "@" in parts.query.partition("=")[0]:
+        raise _bad(url, _QUOTE)
     query = dict(parse_qsl(parts.query))
     if scheme in ("redis+socket", "unix", "socket"):
         return _socket_address(url, parts, query)
@@ -133,6 +184,8 @@ def _socket_address(url: str, parts: SplitResult, query: Mapping[str, str]) -> A
     path = unquote(parts.netloc.rpartition("@")[2] + parts.path)
     if not path.startswith("/"):
         raise _bad(url, "a socket URL needs an absolute path, as in redis+socket:///run/redis.sock")
+    if not path.isprintable():
+        raise _bad(url, "the path holds what is no text")
     return Address(
         path=path,
         db=_db_number(query.get("virtual_host") or query.get("db") or "0", url),
@@ -147,7 +200,7 @@ def _network_address(url: str, scheme: str, parts: SplitResult, port: int | None
     tls = scheme in ("rediss", "valkeys", "sentinels")
     ssl_options = {key: value for key, value in query.items() if key.startswith("ssl_")}
     return Address(
-        hosts=((unquote(parts.hostname or "") or "localhost", port or (_SENTINEL_PORT if sentinel else 6379)),),
+        hosts=((_host(parts, url), port or (_SENTINEL_PORT if sentinel else 6379)),),
         db=_db_number(unquote(parts.path) or query.get("db", "0"), url),
         username=_unquoted(parts.username),
         password=_unquoted(parts.password),
@@ -158,16 +211,29 @@ def _network_address(url: str, scheme: str, parts: SplitResult, port: int | None
     )
 
 
+def _host(parts: SplitResult, url: str) -> str:
+    host = unquote(parts.hostname or "") or "localhost"
+    try:
+        host.encode("idna")
+    except UnicodeError:
+        raise _bad(url, "the host name can't be one: a part of it between dots is empty or too long") from None
+    if not host.isprintable() or " " in host:
+        raise _bad(url, "the host name holds what no name does")
+    return host
+
+
 def _unquoted(text: str | None) -> str | None:
     return unquote(text) if text else None
 
 
 def _db_number(text: str, url: str) -> int:
     number = text.strip("/") or "0"
-    if not number.isascii() or not number.isdigit():
-        raise _bad(url, f"the database is a number, not {number!r}")
+    if not number.isascii() or not number.isdigit() or len(number) > _MOST_DIGITS:
+        raise _bad(url, f"the database is a number, not {number[:40]!r}")
     return int(number)
 
 
 def _bad(url: str, why: str) -> BadBrokerUrl:
-    return BadBrokerUrl(f"can't read the broker URL {masked(url)!r}: {why}. Expected something like {DEFAULT_URL}")
+    shown = masked(url)
+    shown = shown if len(shown) <= _MOST_SHOWN else f"{shown[:_MOST_SHOWN]}…"
+    return BadBrokerUrl(f"can't read the broker URL {shown!r}: {why}. Expected something like {DEFAULT_URL}")

@@ -6,22 +6,32 @@ Never a MULTI: at its memory limit Redis 7 refuses every transaction, and a look
 import threading
 from collections import Counter
 from collections.abc import Generator, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from redis.backoff import NoBackoff
 from redis.connection import AbstractConnection, Connection, SSLConnection, UnixDomainSocketConnection
-from redis.exceptions import NoPermissionError, RedisError, ResponseError
+from redis.exceptions import InvalidResponse, NoPermissionError, RedisError, ResponseError
 from redis.retry import Retry
 from redis.sentinel import Sentinel
 
 from tidegate.broker.address import Address
+from tidegate.broker.deadline import bounded
+from tidegate.broker.tls import tls_options
 from tidegate.broker.trouble import explain, stopped_answering
-from tidegate.errors import NoServer
+from tidegate.errors import NoServer, UsageError
 
 #: Large reads arrive in few pieces; the default of 32 KB makes thirty of a chunk of messages.
 _READ_BYTES = 1 << 20
+#: A socket's own timeout strikes first, and says better what happened.
+_GRACE_S = 0.1
+#: Events taken in at once: more come in than that only where somebody floods us.
+_MOST_HEARD = 2000
+
+#: ValueError: redis-py trips over an answer that is not of the form it should have.
+_TROUBLE = (RedisError, OSError, ValueError)
 
 Command = tuple[str | bytes | int | float, ...]
 
@@ -117,25 +127,8 @@ class Broker:
             with self._within_timeout():
                 self._receive()
 
-    @contextmanager
-    def _within_timeout(self) -> Iterator[None]:
-        """Ends the wait also for a server that keeps dripping bytes, which no socket timeout would."""
-        overdue = threading.Event()
-        watch = threading.Timer(self.timeout_s + 0.1, self._hang_up, [overdue])
-        watch.daemon = True
-        watch.start()
-        try:
-            yield
-        except (RedisError, OSError) as error:
-            if overdue.is_set():
-                raise stopped_answering(self.address, self.timeout_s) from error
-            raise explain(error, self.address, self.timeout_s) from error
-        finally:
-            watch.cancel()
-
-    def _hang_up(self, overdue: threading.Event) -> None:
-        overdue.set()
-        _shut(self._connection)
+    def _within_timeout(self) -> AbstractContextManager[None]:
+        return _deadline(self._connection, self.address, self.timeout_s)
 
 
 class Listener:
@@ -145,30 +138,64 @@ class Listener:
         self._connection = connection
         self._address = address
         self._timeout_s = timeout_s
-        self._connection.send_command("PSUBSCRIBE", pattern)
         #: Why nothing can be heard, where the user may not subscribe.
         self.refused: str | None = None
+        try:
+            with self._within_timeout():
+                self._subscribe(pattern)
+        except BaseException:
+            self.close()
+            raise
+
+    def heard(self) -> list[tuple[str, bytes]]:
+        """(channel, payload) of what was published since the last call, `_MOST_HEARD` at most; never waits for more."""
+        if self.refused is not None:
+            return []
+        found: list[tuple[str, bytes]] = []
+        with self._within_timeout():
+            for _ in range(_MOST_HEARD):
+                if not self._connection.can_read(0):
+                    break
+                reply = self._connection.read_response()
+                if isinstance(reply, list) and len(reply) == 4:
+                    found.append((as_text(reply[2]), reply[3]))
+        return found
+
+    def close(self) -> None:
+        """Ends the subscription."""
+        self._connection.disconnect()
+
+    def _subscribe(self, pattern: str) -> None:
+        self._connection.send_command("PSUBSCRIBE", pattern)
         try:
             self._connection.read_response()
         except ResponseError as error:
             self.refused = str(error)
 
-    def heard(self) -> Iterator[tuple[str, bytes]]:
-        """(channel, payload) of everything published since the last call; never waits."""
-        while self.refused is None and self._ready():
-            reply = self._connection.read_response()
-            if isinstance(reply, list) and len(reply) == 4:
-                yield as_text(reply[2]), reply[3]
+    def _within_timeout(self) -> AbstractContextManager[None]:
+        return _deadline(self._connection, self._address, self._timeout_s)
 
-    def _ready(self) -> bool:
-        try:
-            return bool(self._connection.can_read(0))
-        except RedisError as error:
-            raise explain(error, self._address, self._timeout_s) from error
 
-    def close(self) -> None:
-        """Ends the subscription."""
-        self._connection.disconnect()
+@contextmanager
+def _deadline(connection: AbstractConnection, address: Address, timeout_s: float) -> Iterator[None]:
+    """Ends the wait also for a server that keeps dripping bytes, which no socket timeout would."""
+    overdue = threading.Event()
+    watch = threading.Timer(timeout_s + _GRACE_S, _hang_up, [connection, overdue])
+    watch.daemon = True
+    watch.start()
+    try:
+        yield
+    except _TROUBLE as error:
+        if overdue.is_set():
+            raise stopped_answering(address, timeout_s) from error
+        raise explain(error, address, timeout_s, connected=True) from error
+    finally:
+        watch.cancel()
+
+
+def _hang_up(connection: AbstractConnection, overdue: threading.Event) -> None:
+    overdue.set()
+    _shut(connection)
 
 
 def connect(address: Address, timeout_s: float = 5.0) -> Broker:
@@ -177,38 +204,58 @@ def connect(address: Address, timeout_s: float = 5.0) -> Broker:
     Every wait is bounded by `timeout_s`. Of a fail-over list the first server that answers is taken; sentinels are
     asked for the master.
     """
-    try:
-        return Broker(address, open_connection(address, timeout_s), timeout_s)
-    except (RedisError, OSError) as error:
-        raise explain(error, address, timeout_s) from error
+    return Broker(address, open_connection(address, timeout_s), timeout_s)
 
 
 def open_connection(address: Address, timeout_s: float) -> AbstractConnection:
-    """A raw connection, authenticated and with its database selected."""
-    if address.sentinel_master is not None:
-        return _open(address, _master_of(address, timeout_s), timeout_s)
+    """A raw connection, authenticated and with its database selected; raises CannotLook."""
+    try:
+        if address.sentinel_master is not None:
+            return _open(address, _master_of(address, timeout_s), timeout_s)
+        return _first_open(address, timeout_s)
+    except _TROUBLE as error:
+        raise explain(error, address, timeout_s) from error
+
+
+def _first_open(address: Address, timeout_s: float) -> AbstractConnection:
     last: Exception = NoServer(f"no server is named in {address.shown}")
     for place in address.hosts or ((address.path or "", 0),):
         try:
             return _open(address, place, timeout_s)
-        except (RedisError, OSError) as error:
+        except _TROUBLE as error:
             last = error
     raise last
 
 
 def _open(address: Address, place: tuple[str, int], timeout_s: float) -> AbstractConnection:
     connection = _build(address, place, timeout_s)
-    watch = threading.Timer(timeout_s + 0.1, _shut, [connection])
-    watch.daemon = True
-    watch.start()
+
+    def opened() -> AbstractConnection:
+        try:
+            connection.connect()
+            _greet(connection)
+        except BaseException:
+            connection.disconnect()
+            raise
+        return connection
+
+    return bounded(opened, timeout_s + _GRACE_S, give_up=lambda: _shut(connection), close=_close)
+
+
+def _greet(connection: AbstractConnection) -> None:
+    """Raises InvalidResponse where the other side has answers, but not those of Redis."""
+    connection.send_command("PING")
     try:
-        connection.connect()
-    except BaseException:
-        connection.disconnect()
-        raise
-    finally:
-        watch.cancel()
-    return connection
+        answer = connection.read_response()
+    except NoPermissionError:
+        # A strict server, but a server.
+        return
+    if answer != b"PONG":
+        raise InvalidResponse(f"to PING it says {str(answer)[:60]!r}")
+
+
+def _close(connection: AbstractConnection) -> None:
+    connection.disconnect()
 
 
 def _build(address: Address, place: tuple[str, int], timeout_s: float) -> AbstractConnection:
@@ -226,35 +273,35 @@ def _build(address: Address, place: tuple[str, int], timeout_s: float) -> Abstra
         return UnixDomainSocketConnection(path=address.path, **common)  # type: ignore[abstract]
     common.update(host=place[0], port=place[1], socket_connect_timeout=timeout_s)
     if address.tls is not None:
-        return SSLConnection(**common, **_tls_options(address.tls))
+        return SSLConnection(**common, **tls_options(address.tls))
     return Connection(**common)
 
 
-def _tls_options(options: Any) -> dict[str, Any]:
-    """Kombu's spellings of ssl_cert_reqs (CERT_NONE, an ssl constant) as redis-py wants them."""
-    result = dict(options)
-    wanted = str(result.get("ssl_cert_reqs", "required")).rpartition("CERT_")[2].lower()
-    result["ssl_cert_reqs"] = {"0": "none", "1": "optional", "2": "required"}.get(wanted, wanted)
-    if result["ssl_cert_reqs"] != "required":
-        result.setdefault("ssl_check_hostname", False)
-    elif "ssl_check_hostname" in result:
-        result["ssl_check_hostname"] = str(result["ssl_check_hostname"]).lower() != "false"
-    return result
-
-
 def _master_of(address: Address, timeout_s: float) -> tuple[str, int]:
+    for place in address.hosts:
+        try:
+            return bounded(partial(_asked_master, address, place, timeout_s), timeout_s + _GRACE_S)
+        except UsageError:
+            raise
+        except Exception:  # noqa: BLE001, S112  redis-py trips in many ways over what is no sentinel
+            continue
+    # What redis-py says quotes whole connection objects; which of the two it was is all that matters.
+    message = (
+        f"no sentinel at {address.place} answered with a master named {address.sentinel_master!r}: check the "
+        'addresses, and name the master with --transport-options \'{"master_name": "…"}\''
+    )
+    raise NoServer(message)
+
+
+def _asked_master(address: Address, place: tuple[str, int], timeout_s: float) -> tuple[str, int]:
     options = {"socket_timeout": timeout_s, "socket_connect_timeout": timeout_s, **address.sentinel_options}
     options.setdefault("retry", Retry(NoBackoff(), 0))
-    sentinel = Sentinel(list(address.hosts), sentinel_kwargs=options)
+    try:
+        sentinel = Sentinel([place], sentinel_kwargs=options)
+    except TypeError as error:
+        raise UsageError(f"sentinel_kwargs can't be used: {error}") from error
     try:
         host, port = sentinel.discover_master(address.sentinel_master or "mymaster")
-    except RedisError as error:
-        # Its text quotes whole connection objects; which of the two it was is all that matters.
-        message = (
-            f"no sentinel at {address.place} answered with a master named {address.sentinel_master!r}: check the "
-            'addresses, and name the master with --transport-options \'{"master_name": "…"}\''
-        )
-        raise NoServer(message) from error
     finally:
         for client in sentinel.sentinels:
             client.close()

@@ -27,6 +27,8 @@ PRIORITY_STEPS = tuple(range(10))
 """All steps a priority can take. Kombu uses 0, 3, 6, 9 unless told otherwise; asking for all ten costs ten LLEN."""
 
 _REPLY = re.compile(r"^[0-9a-f-]{36}\.reply\.celery\.pidbox$")
+_GAP = re.compile(r"\W+")
+_LONGEST_SEP = 16
 _FAMILIES = (
     ("bindings", re.compile(r"^_kombu\.binding")),
     ("unacked", re.compile(r"^unacked(_index|_mutex)?$")),
@@ -75,8 +77,13 @@ class Layout:
         parts = member.split(self.sep)
         if len(parts) == 3:
             return parts[0], parts[2]
-        match = re.fullmatch(r"(.*?)(\W+)\2([\w].*)", member, re.DOTALL)
-        return (match[1], match[3]) if match else None
+        for gap in _GAP.finditer(member):
+            # The longest pair that ends the gap; only so far back, or a hostile member would take quadratic time.
+            for half in range(min(len(gap[0]), _LONGEST_SEP * 2) // 2, 0, -1):
+                middle, start = gap.end() - half, gap.end() - 2 * half
+                if member[start:middle] == member[middle : gap.end()] and gap.end() < len(member):
+                    return member[:start], member[gap.end() :]
+        return None
 
     def without_step(self, key: str) -> str:
         """The queue's name in the name of one of its priority lists."""

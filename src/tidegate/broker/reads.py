@@ -18,6 +18,9 @@ def refused(broker: Broker, command: str, refusal: Refusal) -> Unknown:
     """Why the server would not answer, and what to grant."""
     if refusal.denied:
         user = broker.address.username or "default"
+        if "access" in refusal.why:
+            # The command is allowed, one of its keys is not.
+            return Unknown(f"the user {user!r} may not read that key: ACL SETUSER {user} %R~*")
         return Unknown(
             f"the user {user!r} may not run {command}: ACL SETUSER {user} +{command.lower().replace(' ', '|')}"
         )

@@ -4,14 +4,15 @@ import re
 
 from redis.exceptions import (
     AuthenticationError,
+    BusyLoadingError,
     InvalidResponse,
-    MaxConnectionsError,
+    MasterDownError,
     NoPermissionError,
     ResponseError,
 )
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
-from tidegate.broker.address import Address
+from tidegate.broker.address import MASK, Address
 from tidegate.errors import (
     AccessDenied,
     CannotLook,
@@ -23,23 +24,39 @@ from tidegate.errors import (
     WrongDatabase,
 )
 
-_NO_NAME = re.compile(r"name or service|nodename|getaddrinfo|name resolution|Errno -[235]\b", re.IGNORECASE)
+_NO_NAME = re.compile(r"name or service|nodename|getaddrinfo|name resolution|no address assoc|Errno -", re.IGNORECASE)
 _CERTIFICATE = re.compile(r"CERTIFICATE_VERIFY_FAILED|certificate verify failed|self.signed", re.IGNORECASE)
+_OTHER_NAME = re.compile(r"hostname mismatch|IP address mismatch|doesn't match|not valid for", re.IGNORECASE)
+_WANTS_CERTIFICATE = re.compile(r"certificate.required|handshake.failure", re.IGNORECASE)
 _TLS = re.compile(r"SSL|TLS|WRONG_VERSION|record layer|UNEXPECTED_EOF", re.IGNORECASE)
+_CUT = re.compile(r"closed|reset|Errno 104|Broken pipe|aborted", re.IGNORECASE)
+_SILENT = re.compile(r"timed out|timeout", re.IGNORECASE)
 
 
-def explain(error: Exception, address: Address, timeout_s: float) -> TidegateError:
-    """The error of ours that says what an error of redis-py or the socket means here."""
+def explain(error: Exception, address: Address, timeout_s: float, *, connected: bool = False) -> TidegateError:
+    """The error of ours that says what an error of redis-py or the socket means here.
+
+    `connected`: it came after the server had answered at least once, so it does speak as the URL says.
+    """
     if isinstance(error, TidegateError):
         return error
-    text = str(error)
-    if isinstance(error, (AuthenticationError, NoPermissionError)) or "NOAUTH" in text or "WRONGPASS" in text:
+    text = _without_password(str(error), address)
+    if isinstance(error, NoPermissionError):
+        return _not_permitted(address, text)
+    if isinstance(error, AuthenticationError) or "NOAUTH" in text or "WRONGPASS" in text:
         return _denied(address, text)
-    if isinstance(error, ResponseError) or "invalid DB index" in text or "DB index is out of range" in text:
+    if isinstance(error, (BusyLoadingError, MasterDownError)):
+        return CannotLook(f"the server at {address.place} is not ready yet: try again in a moment ({_short(text)})")
+    if "max number of clients" in text:
+        return CannotLook(f"the server at {address.place} accepts no more clients: raise its maxclients, or end some")
+    if isinstance(error, ResponseError) or "DB index" in text:
         return _refused_at_start(address, text)
-    if isinstance(error, MaxConnectionsError):
-        return CannotLook(f"the server at {address.place} accepts no more clients: raise its maxclients ({text})")
-    return _connection_trouble(error, address, text, timeout_s)
+    return _tls_trouble(address, text, connected) or _connection_trouble(error, address, text, timeout_s)
+
+
+def _without_password(text: str, address: Address) -> str:
+    """A server may quote what it was sent."""
+    return text.replace(address.password, MASK) if address.password else text
 
 
 def _denied(address: Address, text: str) -> TidegateError:
@@ -53,6 +70,12 @@ def _denied(address: Address, text: str) -> TidegateError:
     return AccessDenied(f"{what} (it said: {_short(text)})")
 
 
+def _not_permitted(address: Address, text: str) -> TidegateError:
+    user = address.username or "default"
+    message = f"the user {user!r} may not look into database {address.db} of {address.place}: grant +select +@read ~*"
+    return AccessDenied(f"{message} (it said: {_short(text)})")
+
+
 def _refused_at_start(address: Address, text: str) -> TidegateError:
     if "DB index" in text:
         message = (
@@ -60,35 +83,49 @@ def _refused_at_start(address: Address, text: str) -> TidegateError:
             "check the number at the end of the URL"
         )
         return WrongDatabase(message)
-    if "max number of clients" in text:
-        return CannotLook(f"the server at {address.place} accepts no more clients: raise its maxclients, or end some")
-    if "LOADING" in text:
-        return CannotLook(f"the server at {address.place} is still loading its data: try again in a moment")
     return CannotLook(f"the server at {address.place} refused: {_short(text)}")
 
 
-def _connection_trouble(error: Exception, address: Address, text: str, timeout_s: float) -> TidegateError:
+def _tls_trouble(address: Address, text: str, connected: bool) -> TidegateError | None:
+    """What the sides disagree on about TLS; None where it is something else."""
     if _CERTIFICATE.search(text):
-        message = (
-            f"the certificate of {address.place} is not trusted here: name its authority with ?ssl_ca_certs=FILE, "
-            f"or add ?ssl_cert_reqs=none to the URL if you know the server ({_short(text)})"
-        )
-        return TlsMismatch(message)
-    if address.tls is not None and (_TLS.search(text) or "closed" in text.lower() or "reset" in text.lower()):
+        return TlsMismatch(_untrusted(address, text))
+    if address.tls is None:
+        return None
+    if _WANTS_CERTIFICATE.search(text):
+        message = f"{address.place} wants a certificate of ours: add ?ssl_certfile=FILE&ssl_keyfile=FILE to the URL"
+        return TlsMismatch(f"{message} ({_short(text)})")
+    if not connected and (_TLS.search(text) or _CUT.search(text)):
         scheme = address.shown.partition("://")[0].removesuffix("s")
-        message = f"{address.place} does not speak TLS as the URL says: try {scheme}:// ({_short(text)})"
-        return TlsMismatch(message)
-    if isinstance(error, (TimeoutError, RedisTimeoutError)) or "timed out" in text.lower() or "timeout" in text.lower():
+        return TlsMismatch(f"{address.place} does not speak TLS as the URL says: try {scheme}:// ({_short(text)})")
+    return None
+
+
+def _untrusted(address: Address, text: str) -> str:
+    if _OTHER_NAME.search(text):
+        return (
+            f"the certificate of {address.place} is for another name: write that name into the URL, "
+            f"or add ?ssl_check_hostname=false if you know the server ({_short(text)})"
+        )
+    return (
+        f"the certificate of {address.place} is not trusted here: name its authority with ?ssl_ca_certs=FILE, "
+        f"or add ?ssl_cert_reqs=none to the URL if you know the server ({_short(text)})"
+    )
+
+
+def _connection_trouble(error: Exception, address: Address, text: str, timeout_s: float) -> TidegateError:
+    if isinstance(error, (TimeoutError, RedisTimeoutError)) or _SILENT.search(text):
         return stopped_answering(address, timeout_s)
-    if isinstance(error, InvalidResponse) or "Protocol" in text or "protocol" in text:
+    if isinstance(error, (InvalidResponse, ValueError)) or "protocol" in text.lower():
         return _another_protocol(address, text)
     return _unreachable(address, text)
 
 
 def stopped_answering(address: Address, timeout_s: float) -> TidegateError:
     """The error for a server that went silent."""
+    other = ", no Redis, or speaks no TLS" if address.tls is not None else " or no Redis"
     message = (
-        f"the server at {address.place} did not answer within {timeout_s:g} s: it is frozen, overloaded or no Redis; "
+        f"the server at {address.place} did not answer within {timeout_s:g} s: it is frozen, overloaded{other}; "
         "try again, or allow more time with --timeout"
     )
     return StoppedAnswering(message)
@@ -107,7 +144,7 @@ def _unreachable(address: Address, text: str) -> TidegateError:
     if "refused" in text or "No such file" in text or "Errno 2" in text or "Errno 111" in text:
         message = f"nothing listens at {address.place}: is the server running, and is this its address?"
         return NoServer(message)
-    if "closed" in text.lower() or "reset" in text.lower() or "Errno 104" in text or "Broken pipe" in text:
+    if _CUT.search(text):
         message = (
             f"the server at {address.place} closed the connection: it went away, it is no Redis, "
             "or it wants TLS (rediss://)"

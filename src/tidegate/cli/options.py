@@ -1,8 +1,11 @@
 """Options that commands share, what they mean together, and how a command ends."""
 
 import functools
+import io
 import json
 import os
+import sys
+import traceback
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, NoReturn
@@ -13,6 +16,7 @@ from tidegate.errors import EXIT_CANNOT_LOOK, TidegateError, UsageError
 from tidegate.units import parse_duration
 
 Command = Callable[..., Any]
+_LONGEST_TIMEOUT_S = 3600.0
 
 
 class Duration(click.ParamType):  # type: ignore[type-arg]
@@ -60,13 +64,19 @@ def _app_options(app: Any) -> Mapping[str, Any]:
 def _parse_json(ctx: click.Context, param: click.Parameter, value: str) -> Mapping[str, Any]:
     try:
         parsed = json.loads(value)
-    except ValueError:
+    except (ValueError, RecursionError):
         parsed = None
     if not isinstance(parsed, dict):
         raise click.BadParameter(
-            f'expected a JSON object such as {{"global_keyprefix": "x"}}, got {value!r}', ctx, param
+            f'expected a JSON object such as {{"global_keyprefix": "x"}}, got {value[:200]!r}', ctx, param
         )
     return parsed
+
+
+def _timeout(ctx: click.Context, param: click.Parameter, value: float) -> float:
+    if not 0 < value <= _LONGEST_TIMEOUT_S:
+        raise click.BadParameter(f"expected more than 0 s and at most {_LONGEST_TIMEOUT_S:g} s", ctx, param)
+    return value
 
 
 def reads_broker(command: Command) -> Command:
@@ -88,8 +98,11 @@ def reads_queue(command: Command) -> Command:
     @click.argument("broker_url", required=False)
     @shared_options
     @functools.wraps(command)
-    def wrapped(*args: Any, broker_url: str | None, **kwargs: Any) -> Any:
-        return command(*args, target=_target(broker_url, kwargs), **kwargs)
+    def wrapped(*args: Any, queue: str, broker_url: str | None, **kwargs: Any) -> Any:
+        if "://" in queue and (broker_url is None or "://" not in broker_url):
+            # Taken for a name, the URL would be shown with its password.
+            raise UsageError("QUEUE stands before the broker URL, as in: tidegate peek celery redis://localhost:6379/0")
+        return command(*args, target=_target(broker_url, kwargs), queue=queue, **kwargs)
 
     return wrapped
 
@@ -115,6 +128,7 @@ def shared_options(command: Command) -> Command:
             envvar="TIDEGATE_TIMEOUT",
             show_envvar=True,
             show_default=True,
+            callback=_timeout,
             help="Seconds any single answer of the server may take.",
         ),
         click.option("--json", "as_json", is_flag=True, help="The machine output, on stdout."),
@@ -124,10 +138,11 @@ def shared_options(command: Command) -> Command:
 
 
 def ends_well(command: Command) -> Command:
-    """Ends the command with one line and the error's exit code where something of ours fails; -v adds the traceback."""
+    """Ends the command with one line and the error's exit code where anything fails; -v puts the traceback before it."""
 
     @functools.wraps(command)
     def wrapped(*args: Any, verbose: bool = False, **kwargs: Any) -> Any:
+        _write_what_can_be_written()
         try:
             return command(*args, verbose=verbose, **kwargs)
         except TidegateError as error:
@@ -135,25 +150,44 @@ def ends_well(command: Command) -> Command:
         except BrokenPipeError:
             # The reader of our output (`head`) has seen enough.
             os._exit(0)
+        except (click.ClickException, click.exceptions.Exit, click.Abort):
+            raise
+        except Exception as error:  # noqa: BLE001  the last line of defence: a traceback helps nobody at a terminal
+            give_up(_mistake(error), verbose=verbose)
 
     return wrapped
 
 
+def _write_what_can_be_written() -> None:
+    """A terminal that knows ASCII alone gets the rest written out, not an exception."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+
+
+def _mistake(error: Exception) -> TidegateError:
+    mistake = TidegateError(
+        f"a mistake in Tidegate itself ({type(error).__name__}: {error}): please report it with what -v prints"
+    )
+    mistake.__cause__ = error
+    return mistake
+
+
 def give_up(error: TidegateError, *, verbose: bool) -> NoReturn:
-    """One line on stderr and the exit code of the error."""
+    """One line on stderr and the exit code of the error; the traceback before it where it is wanted."""
     from tidegate.cli.text import printable
 
     if verbose:
-        raise error
-    kind = (
-        "wrong usage"
-        if isinstance(error, UsageError)
-        else "could not look"
-        if error.exit_code == EXIT_CANNOT_LOOK
-        else "refused"
-    )
-    click.echo(f"tidegate: {kind}: {printable(str(error))}", err=True)
+        for line in "".join(traceback.format_exception(error)).splitlines():
+            click.echo(printable(line), err=True)
+    click.echo(f"tidegate: {_kind(error)}: {printable(str(error))}", err=True)
     raise SystemExit(error.exit_code)
+
+
+def _kind(error: TidegateError) -> str:
+    if isinstance(error, UsageError):
+        return "wrong usage"
+    return "could not look" if error.exit_code == EXIT_CANNOT_LOOK else "refused"
 
 
 def _target(url: str | None, kwargs: dict[str, Any]) -> Target:

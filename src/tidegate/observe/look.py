@@ -81,8 +81,11 @@ def _names(server: ServerSeen, found: Discovery, options: Options) -> list[str]:
 
 
 def _nothing(server: ServerSeen, found: Discovery) -> str:
+    if not known(found.keyspace):
+        where = f"database {server.db} of {server.url}"
+        return f"queues can't be searched for in {where} ({found.keyspace.why}); name one with --queue"
     text = f"no Celery queue in database {server.db} of {server.url}"
-    prefixes = found.keyspace.key_prefixes if known(found.keyspace) else ()
+    prefixes = found.keyspace.key_prefixes
     if prefixes:
         shown = ", ".join(repr(prefix) for prefix in prefixes[:3])
         return f"{text}, but one behind the key prefix {shown}: pass --transport-options '{{\"global_keyprefix\": …}}'"

@@ -16,6 +16,20 @@ from tidegate.facts.unknown import Maybe, Unknown, known
 #: Kombu's clients wait in BRPOP with a timeout of a second or more; while they wait the server marks them blocked.
 _WAITING = {"brpop", "blpop", "bzmpop", "blmove"}
 _MOST_WORKERS = 10_000
+_MOST_COUNTED = 1e15
+
+
+class _Beats:
+    """The first and the last heartbeat of one worker; how many came in between may be anything."""
+
+    def __init__(self, at_s: float, event: dict[str, Any]) -> None:
+        self.first_at_s = self.last_at_s = at_s
+        self.first = self.last = event
+        self.count = 0
+
+    def add(self, at_s: float, event: dict[str, Any]) -> None:
+        self.last_at_s, self.last = at_s, event
+        self.count += 1
 
 
 @dataclass(slots=True)
@@ -23,7 +37,7 @@ class EventEar:
     """Collects heartbeats and counts task events while the look goes on; never waits, never raises for odd payloads."""
 
     listener: Listener
-    beats: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
+    beats: dict[str, _Beats] = field(default_factory=dict)
     task_events: int = 0
 
     def take(self, at_s: float) -> None:
@@ -39,7 +53,7 @@ class EventEar:
     def _note(self, at_s: float, event: dict[str, Any]) -> None:
         host = event.get("hostname")
         if isinstance(host, str) and (host in self.beats or len(self.beats) < _MOST_WORKERS):
-            self.beats.setdefault(host, []).append({**event, "at_s": at_s})
+            self.beats.setdefault(host, _Beats(at_s, event)).add(at_s, event)
 
     def heartbeats(self) -> Maybe[tuple[Heartbeat, ...]]:
         """One row a worker heard; unknown where the user may not subscribe."""
@@ -47,7 +61,7 @@ class EventEar:
             return Unknown(
                 f"the event channel can't be heard ({self.listener.refused}): grant +psubscribe and allchannels"
             )
-        return tuple(_heartbeat(host, events) for host, events in sorted(self.beats.items()))
+        return tuple(_heartbeat(host, beats) for host, beats in sorted(self.beats.items()))
 
 
 def _events(payload: bytes) -> Iterable[dict[str, Any]]:
@@ -57,22 +71,22 @@ def _events(payload: bytes) -> Iterable[dict[str, Any]]:
     return [row for row in rows if isinstance(row, dict) and row.get("type") != "worker-offline"]
 
 
-def _heartbeat(host: str, events: list[dict[str, Any]]) -> Heartbeat:
-    first, last = events[0], events[-1]
+def _heartbeat(host: str, beats: _Beats) -> Heartbeat:
     return Heartbeat(
         hostname=host,
-        first_at_s=first["at_s"],
-        last_at_s=last["at_s"],
-        first_processed=_number(first.get("processed")),
-        last_processed=_number(last.get("processed")),
-        active=_number(last.get("active")),
-        beats=len(events),
-        every_s=float(_number(last.get("freq")) or 2),
+        first_at_s=beats.first_at_s,
+        last_at_s=beats.last_at_s,
+        first_processed=_number(beats.first.get("processed")),
+        last_processed=_number(beats.last.get("processed")),
+        active=_number(beats.last.get("active")),
+        beats=beats.count,
+        every_s=float(_number(beats.last.get("freq")) or 2),
     )
 
 
 def _number(value: object) -> int:
-    return int(value) if isinstance(value, (int, float)) else 0
+    """The count in a heartbeat; 0 for what can't be one, as NaN or a number of a thousand digits."""
+    return int(value) if isinstance(value, (int, float)) and 0 <= value < _MOST_COUNTED else 0
 
 
 def blocked_consumers(broker: Broker) -> Maybe[int]:
