@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from enum import IntEnum, StrEnum
 from typing import Literal
 
-from tidegate.facts.seen import Cost
+from tidegate.facts.seen import NOT_LOOKED, Cost
 from tidegate.facts.unknown import Maybe
 
 
@@ -85,6 +85,9 @@ class QueueReport:
     bytes: Maybe[int]
     bytes_per_message: Maybe[float]
     drain_s: Maybe[float | None]
+    #: Messages per second that the firings bring in the end, and that the workers can do; unknown while they keep up.
+    demand_per_s: Maybe[float] = NOT_LOOKED
+    capacity_per_s: Maybe[float] = NOT_LOOKED
     state_reason: str = ""
     saturated: bool = False
 

@@ -1,8 +1,8 @@
 """Fan-out: which task fires which others, and how many messages one firing makes (all that shares a root_id)."""
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from statistics import mean
 
 from tidegate.facts.message import Label
@@ -23,6 +23,11 @@ class Firing:
     seen: int
     presumed: bool = False
 
+    def within(self, tasks: Collection[str]) -> "Firing | None":
+        """The part of the firing that these tasks make; None where they make none of it."""
+        part = {task: count for task, count in self.by_task.items() if task in tasks}
+        return replace(self, by_task=part, children=sum(part.values())) if part else None
+
 
 def firings(flows: Iterable[FlowSeen]) -> tuple[Firing, ...]:
     """The firings seen in the window, over all queues: parent and children may be routed to different ones.
@@ -31,11 +36,13 @@ def firings(flows: Iterable[FlowSeen]) -> tuple[Firing, ...]:
     of the two in the window. The first and the last root of either are left out: the window may have cut them.
     """
     rows = list(flows)
-    came = [label for flow in rows for label in _labels(flow.arrived)]
-    left = [label for flow in rows for label in _labels(flow.departed)]
-    names = {label.id: label.task for label in (*came, *left) if label.id and label.task and not label.is_child}
-    counts = _children(left, _scale(len(left), sum(flow.departures_sampled_from for flow in rows)))
-    counts |= _children(came, _scale(len(came), sum(flow.arrivals_sampled_from for flow in rows)))
+    labels = [label for flow in rows for label in (*_labels(flow.arrived), *_labels(flow.departed))]
+    names = {label.id: label.task for label in labels if label.id and label.task and not label.is_child}
+    counts: dict[str, Mapping[str, float]] = {}
+    for flow in rows:
+        counts |= _children(_labels(flow.departed), _scale(len(flow.departed), flow.departures_sampled_from))
+    for flow in rows:
+        counts |= _children(_labels(flow.arrived), _scale(len(flow.arrived), flow.arrivals_sampled_from))
     groups: dict[str | None, list[Mapping[str, float]]] = defaultdict(list)
     for root, count in counts.items():
         groups[names.get(root)].append(count)

@@ -11,7 +11,7 @@ from tidegate.model.case import Case
 from tidegate.model.firing import firings
 from tidegate.model.forecast import drain_s, memory_report
 from tidegate.model.interval import task_reports
-from tidegate.model.load import Load, load
+from tidegate.model.load import Load, loads
 from tidegate.model.rates import Flow, measure
 from tidegate.model.rules.table import findings
 from tidegate.model.trend import alive, trend
@@ -39,11 +39,9 @@ def build_case(look: Look) -> Case:
     """The reports that the rules are asked about."""
     flows = measure_all(look)
     fired = firings(look.flows.values())
-    loads = {name: load(_seen(look, name), flow, fired) for name, flow in flows.items()}
-    queues = tuple(_queue(look, queue, flows[queue.name], loads[queue.name]) for queue in look.queues)
-    tasks = [
-        row for name, flow in flows.items() for row in task_reports(name, flow, look.censuses.get(name), loads[name])
-    ]
+    by_queue = loads({name: (_seen(look, name), flow) for name, flow in flows.items()}, fired)
+    queues = tuple(_queue(look, queue, flows[queue.name], by_queue[queue.name]) for queue in look.queues)
+    tasks = [row for name, flow in flows.items() for row in task_reports(name, flow, look.censuses.get(name), by_queue)]
     return Case(look=look, queues=queues, tasks=tasks, memory=memory_report(look, queues), firings=fired)
 
 
@@ -101,6 +99,8 @@ def _queue(look: Look, queue: QueueSeen, flow: Flow, load: Load) -> QueueReport:
         bytes=queue.bytes,
         bytes_per_message=queue.bytes_per_message,
         drain_s=drain_s(depth, flow.growth_per_s, verdict.state),
+        demand_per_s=load.demand.per_s if known(flow.arrival) else flow.arrival,
+        capacity_per_s=load.capacity.per_s if known(load.capacity) else load.capacity,
         saturated=known(flow.capacity),
     )
 

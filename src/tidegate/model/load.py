@@ -32,32 +32,34 @@ OVERLOADED = Unknown("the other tasks alone take all that the workers can do: no
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """Arrivals by task and the capacity, in messages per second; roots of firings do not count in either.
+    """Arrivals by task and the capacity, in messages per second; roots whose firings fill this queue count in neither.
 
-    `arrivals` holds the roots too. `capacity` is unknown where the workers keep up.
+    `firings` holds, by root, the part of each firing that comes here; `fires` how often the root fires, wherever it is
+    queued itself. `capacity` is unknown where the workers keep up.
     """
 
     arrivals: Mapping[str, Rate]
     departures: Mapping[str, Rate]
     capacity: Maybe[Rate]
     firings: Mapping[str, Firing] = field(default_factory=dict)
-    #: When the roots of firings arrived, in seconds of the look's clock.
-    roots_at_s: Sequence[float] = ()
+    fires: Mapping[str, Rate] = field(default_factory=dict)
+    #: When firings began in the window, in seconds of the look's clock.
+    fired_at_s: Sequence[float] = ()
 
     def fired_by(self, task: str) -> str | None:
         """The task whose firings bring this one, where that was seen."""
         return next((root for root, firing in self.firings.items() if task in firing.by_task and root != task), None)
 
+    def _demands(self) -> dict[str, Rate]:
+        """Messages per second that each plain task and each root brings."""
+        plain = {t: rate for t, rate in self.arrivals.items() if t not in self.firings and self.fired_by(t) is None}
+        return plain | {root: _times(self.fires[root], firing.children) for root, firing in self.firings.items()}
+
     @property
     def demand(self) -> Rate:
         """Messages per second that the workers would have to take to keep up with every firing."""
-        parts = [self._brought_by(task) for task in self.arrivals if self.fired_by(task) is None]
+        parts = self._demands().values()
         return Rate(per_s=sum(p.per_s for p in parts), error_per_s=hypot(*(p.error_per_s for p in parts)))
-
-    def _brought_by(self, task: str) -> Rate:
-        rate, firing = self.arrivals[task], self.firings.get(task)
-        each = firing.children if firing else 1.0
-        return Rate(per_s=rate.per_s * each, error_per_s=rate.error_per_s * each)
 
     def factor(self) -> Maybe[float]:
         """How many times today's workers the demand needs."""
@@ -77,11 +79,7 @@ class Load:
         if not known(self.capacity):
             return self.capacity
         firing, root = self.firings.get(task), self.fired_by(task)
-        others = sum(
-            self._brought_by(name).per_s
-            for name in self.arrivals
-            if name not in (task, root) and not self.fired_by(name)
-        )
+        others = sum(rate.per_s for name, rate in self._demands().items() if name not in (task, root))
         room = utilisation * self.capacity.per_s - others
         return (firing.children if firing else 1.0) / room if room > 0 else OVERLOADED
 
@@ -90,27 +88,52 @@ class Load:
         if not known(self.capacity):
             return None
         demand = self.demand
-        return Rate(
-            per_s=demand.per_s - self.capacity.per_s, error_per_s=hypot(demand.error_per_s, self.capacity.error_per_s)
-        )
+        error = hypot(demand.error_per_s, self.capacity.error_per_s)
+        return Rate(per_s=demand.per_s - self.capacity.per_s, error_per_s=error)
 
 
-def load(seen: FlowSeen, flow: Flow, firings: Sequence[Firing]) -> Load:
-    """The load of one queue in the window, with the firings whose root arrives in it and whose children do, or leave it."""
+def _times(rate: Rate, factor: float) -> Rate:
+    return Rate(per_s=rate.per_s * factor, error_per_s=rate.error_per_s * factor)
+
+
+def loads(flows: Mapping[str, tuple[FlowSeen, Flow]], firings: Sequence[Firing]) -> dict[str, Load]:
+    """The load of every queue in the window; a firing's root may be queued elsewhere than its children."""
+    seen = [flow for flow, _ in flows.values()]
+    times = {firing.root: _fired_at(firing, seen) for firing in firings if firing.root is not None}
+    return {name: _load(flow, rates, firings, times) for name, (flow, rates) in flows.items()}
+
+
+def _load(seen: FlowSeen, flow: Flow, firings: Sequence[Firing], times: Mapping[str, Sequence[float]]) -> Load:
     arrivals = _by_task(seen.arrived, seen.arrivals_sampled_from, seen.steps, flow.arrival)
     departures = _by_task(seen.departed, seen.departures_sampled_from, seen.steps, flow.service)
-    here = {f.root: f for f in firings if f.root in arrivals and {*arrivals, *departures} & {*f.by_task}}
-    named = {root: firing for root, firing in here.items() if root is not None}
-    at = {root: [sighting.at_s for sighting in seen.arrived if _task(sighting) == root] for root in named}
-    regular = {root: regular_rate(times, _resolution_s(seen.steps)) for root, times in at.items()}
-    arrivals |= {root: rate for root, rate in regular.items() if rate is not None}
-    return Load(
-        arrivals, departures, _capacity(seen, flow, set(named)), named, sorted({t for ts in at.values() for t in ts})
-    )
+    here, fires = {}, {}
+    for firing in firings:
+        part = firing.within({*arrivals, *departures})
+        rate = _firing_rate(times.get(firing.root or "", ()), seen.steps)
+        if firing.root is not None and part is not None and rate is not None:
+            here[firing.root], fires[firing.root] = part, rate
+    fired_at_s = sorted({at for root in here for at in times[root]})
+    return Load(arrivals, departures, _capacity(seen, flow, set(here)), here, fires, fired_at_s)
 
 
-def _resolution_s(steps: Sequence[Step]) -> float:
-    return median(step.until_s - step.since_s for step in steps)
+def _fired_at(firing: Firing, flows: Sequence[FlowSeen]) -> list[float]:
+    """When the firing's root arrived; where it was taken too fast to be seen, when the first of its children did."""
+    sightings = [sighting for flow in flows for sighting in flow.arrived]
+    roots = sorted(sighting.at_s for sighting in sightings if _task(sighting) == firing.root)
+    first: dict[str, float] = {}
+    for sighting in sightings:
+        label = sighting.label
+        if isinstance(label, Label) and label.is_child and label.root_id and label.task in firing.by_task:
+            first[label.root_id] = min(first.get(label.root_id, sighting.at_s), sighting.at_s)
+    return roots if len(roots) >= len(first) else sorted(first.values())
+
+
+def _firing_rate(times: Sequence[float], steps: Sequence[Step]) -> Rate | None:
+    if not steps or not times:
+        return None
+    at = Counter(times)
+    regular = regular_rate(times, median(step.until_s - step.since_s for step in steps))
+    return regular or event_rate([Tally(step.since_s, step.until_s, at[step.until_s]) for step in steps])
 
 
 def _by_task(sightings: Sequence[Sighting], counted: int, steps: Sequence[Step], whole: Maybe[Rate]) -> dict[str, Rate]:

@@ -16,6 +16,8 @@ from tidegate.facts.unknown import Maybe, Unknown, known
 BATCHES = 10
 #: Student's t for a 95 % interval and nine degrees of freedom.
 T_95 = 2.262
+#: A stream whose rate is less certain than this is no regular one.
+IRREGULAR = 0.1
 #: A capacity from less than this would be a guess.
 LEAST_SATURATED_S, LEAST_DEPARTURES = 1.0, 5
 
@@ -46,7 +48,8 @@ def event_rate(tallies: Sequence[Tally]) -> Rate:
     """Events per second with the half-width of a 95 % interval.
 
     Counted from the first event to the last, (n − first)/(t_last − t_first): unlike n/window this does not depend on
-    where the window cuts a regular stream, so ten firings a second apart give exactly 1/s. The error is from batch
+    where the window cuts a regular stream, so ten firings a second apart give exactly 1/s. An irregular stream gains
+    nothing from that and is counted plainly. The error is from batch
     means of consecutive events (Law, *Simulation Modeling and Analysis*, §9.5.3), plus the resolution of the polls.
     Without tallies, or with no event, the rate is 0 and the error the rule of three, 3/window.
     """
@@ -55,11 +58,14 @@ def event_rate(tallies: Sequence[Tally]) -> Rate:
     if window <= 0 or not events:
         return Rate(per_s=0.0, error_per_s=3 / window if window > 0 else math.inf)
     span = events[-1].until_s - events[0].until_s
+    total = sum(event.count for event in events)
     if len(events) < 3 or span < window / 4:
-        total = sum(event.count for event in events)
         return Rate(per_s=total / window, error_per_s=1.96 * math.sqrt(sum(e.count**2 for e in events)) / window)
-    per_s = sum(event.count for event in events[1:]) / span
-    return Rate(per_s=per_s, error_per_s=_batch_error(events, per_s, span) + per_s * _resolution(events) / span)
+    per_s = (total - events[0].count) / span
+    error = _batch_error(events, per_s, span)
+    if error > IRREGULAR * per_s:
+        return Rate(per_s=total / window, error_per_s=error)
+    return Rate(per_s=per_s, error_per_s=error + per_s * _resolution(events) / span)
 
 
 def _batch_error(events: Sequence[Tally], per_s: float, span: float) -> float:

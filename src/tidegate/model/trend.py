@@ -47,7 +47,7 @@ def _overloaded(steps: Sequence[Step], flow: Flow, load: Load) -> Trend | None:
     surplus = load.surplus()
     if not load.firings or surplus is None or surplus.per_s <= surplus.error_per_s:
         return None
-    pause = max(_pauses([steps[0].since_s, *load.roots_at_s, steps[-1].until_s]))
+    pause = max(_pauses([steps[0].since_s, *load.fired_at_s, steps[-1].until_s]))
     if pause > flow.window_s * LEAST_PART:
         return None
     return Trend(State.GROWING, "each firing brings more work than the workers do until the next one")

@@ -1,10 +1,11 @@
 """Does it grow, does it stand, does anybody take from it, how long does it take: the movement of every queue."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from tidegate.facts.diagnosis import Finding, Level, QueueReport, State, TaskReport
 from tidegate.facts.unknown import Unknown, known
 from tidegate.model.case import Case
+from tidegate.model.interval import TARGET_UTILISATION
 from tidegate.model.rules.saying import could_not_look, fine, interval_advice, wait_s
 from tidegate.units import count, duration, percent, plural, rate, significant
 
@@ -30,11 +31,11 @@ def _growth_of(case: Case, queue: QueueReport) -> Iterable[Finding]:
 def _growing(case: Case, queue: QueueReport) -> Finding:
     tasks = case.tasks_of(queue.name)
     blamed = _blamed(tasks)
-    sentence = f"{queue.name} grows by {_growth_text(queue)}: {_rates_text(queue)}. It never clears at this rate."
+    sentence = f"{queue.name} grows{_growth_text(case, queue)}. It never clears at this rate."
     return Finding(
         rule="TG101",
         level=Level.CRITICAL,
-        sentence=" ".join(filter(None, [sentence, _blame(tasks, blamed)])),
+        sentence=" ".join(filter(None, [sentence, _blame(case, tasks, blamed)])),
         evidence={
             "queue": queue.name,
             "growth_per_s": queue.growth_per_s,
@@ -46,15 +47,18 @@ def _growing(case: Case, queue: QueueReport) -> Finding:
             "edge_interval_s": blamed.edge_interval_s if blamed else None,
             "capacity_factor": blamed.capacity_factor if blamed else None,
         },
-        remedy=_growth_remedy(tasks, blamed),
+        remedy=_growth_remedy(case, blamed),
     )
 
 
-def _growth_text(queue: QueueReport) -> str:
+def _growth_text(case: Case, queue: QueueReport) -> str:
+    fans_out = any(task.fired_by for task in case.tasks_of(queue.name))
+    if fans_out and known(queue.demand_per_s) and known(queue.capacity_per_s):
+        # Its depth swings with every firing that gets its turn, so the change within one window says little.
+        return f": firings bring {rate(queue.demand_per_s)}, the workers do {rate(queue.capacity_per_s)}"
     if not known(queue.growth_per_s):
-        return "an unknown rate"
-    per_hour = queue.growth_per_s * 3600
-    return f"{rate(queue.growth_per_s)}, {count(per_hour)} messages an hour"
+        return f": {_rates_text(queue)}"
+    return f" by {rate(queue.growth_per_s)} ({count(queue.growth_per_s * 3600)} messages an hour): {_rates_text(queue)}"
 
 
 def _rates_text(queue: QueueReport) -> str:
@@ -68,43 +72,48 @@ def _blamed(tasks: Iterable[TaskReport]) -> TaskReport | None:
     return max(tasks, key=lambda task: task.arrival_per_s if known(task.arrival_per_s) else 0.0, default=None)
 
 
-def _blame(tasks: Iterable[TaskReport], blamed: TaskReport | None) -> str:
+def _blame(case: Case, tasks: Sequence[TaskReport], blamed: TaskReport | None) -> str:
     rows = [task.arrival_per_s for task in tasks if known(task.arrival_per_s)]
     if blamed is None or not known(blamed.arrival_per_s) or not sum(rows):
         return ""
-    text = f"{percent(blamed.arrival_per_s / sum(rows))} of what arrives is {blamed.name}"
-    root = _root_of(tasks, blamed)
-    if root is not None and root.messages_per_firing:
-        fan = plural(root.messages_per_firing - 1, "message")
-        text += f": each firing of {root.name} fans out into {fan}"
+    text = f"{percent(blamed.arrival_per_s / sum(rows))} of what arrives is {blamed.name}{_fan(case, blamed)}"
     if known(blamed.capacity_factor):
         text += f". Today's workers would have to do {significant(blamed.capacity_factor, 3)} times what they can"
     return f"{text}."
 
 
-def _root_of(tasks: Iterable[TaskReport], task: TaskReport) -> TaskReport | None:
-    return next((other for other in tasks if other.name == task.fired_by), None)
+def _fan(case: Case, blamed: TaskReport) -> str:
+    firing = next((f for f in case.firings if blamed.name in f.by_task and f.children >= 2), None)
+    if firing is None:
+        return ""
+    return (
+        f": each firing{f' of {firing.root}' if firing.root else ''} fans out into {plural(firing.children, 'message')}"
+    )
 
 
-def _growth_remedy(tasks: Iterable[TaskReport], blamed: TaskReport | None) -> str:
+def _actor(case: Case, blamed: TaskReport) -> TaskReport:
+    """The task whose interval decides: the root of the firing where there is one, in whatever queue."""
+    return next((task for task in case.tasks if task.name == blamed.fired_by), blamed)
+
+
+def _growth_remedy(case: Case, blamed: TaskReport | None) -> str:
     if blamed is None:
         return "Run more workers, or send less."
-    actor = _root_of(tasks, blamed) or blamed
-    advice = interval_advice(actor)
-    if advice is None:
+    actor = _actor(case, blamed)
+    advice, safe = interval_advice(actor), actor.min_safe_interval_s
+    if advice is None or not known(safe):
         return f"Run more workers, or send {actor.name} less often."
+    every = significant(safe, 3)
     more = (
-        f" (or run {significant(blamed.capacity_factor / 0.8, 2)} times as many worker slots)"
-        if known(blamed.capacity_factor)
-        else ""
+        f", or run {significant(_slots(blamed), 2)} times as many worker slots" if known(blamed.capacity_factor) else ""
     )
-    safe = actor.min_safe_interval_s
-    schedule = (
-        f'{{"task": "{actor.name}", "schedule": {significant(safe, 3)}, "options": {{"expires": {significant(safe, 3)}}}}}'
-        if known(safe)
-        else ""
-    )
-    return f"Send {actor.name} {advice}{more}; in beat_schedule: {schedule}"
+    entry = f'{{"task": "{actor.name}", "schedule": {every}, "options": {{"expires": {every}}}}}'
+    return f"Send {actor.name} {advice}{more}. In beat_schedule: {entry}"
+
+
+def _slots(task: TaskReport) -> float:
+    """Times as many slots for the demand to use them to the target utilisation."""
+    return task.capacity_factor / TARGET_UTILISATION if known(task.capacity_factor) else 1.0
 
 
 def _passing(queue: QueueReport) -> Finding:
