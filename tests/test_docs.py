@@ -1,0 +1,240 @@
+"""The documentation and the code say the same: nothing undocumented, nothing documented that is gone, no dead link."""
+
+import inspect
+import re
+import shutil
+import subprocess
+from collections.abc import Iterator
+from dataclasses import fields
+from pathlib import Path
+
+import click
+import pytest
+
+from tidegate import config, diagnose, errors
+from tidegate.cli.main import tidegate as group
+from tidegate.facts.diagnosis import BrokerReport, Diagnosis, Finding, MemoryReport, QueueReport, State, TaskReport
+from tidegate.facts.message import Message
+from tidegate.facts.seen import CensusSeen, Cost, TaskCount
+from tidegate.model.rules.table import RULES
+
+ROOT = Path(__file__).resolve().parent.parent
+DOCS = ROOT / "docs"
+PAGES = sorted([*DOCS.rglob("*.md"), ROOT / "README.md", ROOT / "CHANGELOG.md", ROOT / "CONTRIBUTING.md"])
+RULE_SECTIONS = ["What it sees", "Why it matters", "How sure it is", "What to do", "How to silence it"]
+#: The section of json.md for every dataclass of the machine output.
+JSON_SECTIONS = {
+    "`tidegate doctor --json`": Diagnosis,
+    "broker": BrokerReport,
+    "queues": QueueReport,
+    "tasks": TaskReport,
+    "memory": MemoryReport,
+    "findings": Finding,
+    "cost": Cost,
+    "`tidegate peek --json`": Message,
+    "`tidegate census --json`": CensusSeen,
+    "by_task": TaskCount,
+}
+
+
+def read(page: str) -> str:
+    return (DOCS / page).read_text()
+
+
+def section(page: str, title: str) -> str:
+    """The text below a heading, up to the next heading of any depth."""
+    parts = re.split(r"^#+ (.*)$", without_code(read(page)), flags=re.MULTILINE)
+    return dict(zip(parts[1::2], parts[2::2], strict=True))[title]
+
+
+def without_code(text: str) -> str:
+    return re.sub(r"^```.*?^```", "", text, flags=re.MULTILINE | re.DOTALL)
+
+
+def first_cells(text: str) -> list[str]:
+    """What stands in backticks in the first column of the tables."""
+    return re.findall(r"^\| `([^`]+)`", text, re.MULTILINE)
+
+
+def commands() -> list[str]:
+    return group.list_commands(click.Context(group))
+
+
+def options_of(command: click.Command) -> set[str]:
+    context = click.Context(command, **group.context_settings)
+    return {name for p in command.get_params(context) if p.param_type_name == "option" for name in spellings(p)}
+
+
+def spellings(parameter: click.Parameter) -> list[str]:
+    return [*parameter.opts, *parameter.secondary_opts]
+
+
+def documented_options(text: str) -> set[str]:
+    return {
+        name for cell in first_cells(text) for name in re.findall(r"(?<![\w-])--?[a-z][a-z-]*", cell, re.IGNORECASE)
+    }
+
+
+def error_classes() -> dict[str, type]:
+    return {
+        name: kind for name, kind in inspect.getmembers(errors, inspect.isclass) if kind.__module__ == errors.__name__
+    }
+
+
+def exit_codes() -> dict[str, int]:
+    return {name: value for name, value in vars(errors).items() if name.startswith("EXIT_")}
+
+
+@pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.id)
+def test_every_rule_has_a_page_with_its_number_and_title_and_the_same_sections(rule):
+    text = read(f"rules/{rule.id}.md")
+
+    assert text.splitlines()[0] == f"# {rule.id}: {rule.title}"
+    assert re.findall(r"^## (.*)$", text, re.MULTILINE) == RULE_SECTIONS
+
+
+def test_every_page_about_a_rule_belongs_to_a_rule():
+    pages = {page.stem for page in (DOCS / "rules").glob("*.md")} - {"README"}
+
+    assert pages == {rule.id for rule in RULES}
+
+
+def test_the_index_of_rules_lists_every_rule_with_its_title_and_no_other():
+    rows = re.findall(r"^\| \[(TG\d+)\]\(\1\.md\) \| ([^|]+?) \|", read("rules/README.md"), re.MULTILINE)
+
+    assert rows == [(rule.id, rule.title) for rule in RULES]
+
+
+def test_every_number_of_a_rule_that_a_page_mentions_exists():
+    known = {rule.id for rule in RULES}
+
+    assert {(page.name, number) for page in PAGES for number in re.findall(r"TG\d{3}", page.read_text())} <= {
+        (page.name, number) for page in PAGES for number in known
+    }
+
+
+def test_every_command_has_its_section_and_every_section_its_command():
+    titles = re.findall(r"^## `tidegate (\w+)`$", read("reference/cli.md"), re.MULTILINE)
+
+    assert titles == commands()
+
+
+@pytest.mark.parametrize("name", commands())
+def test_every_option_of_a_command_stands_in_its_section_and_no_other_does(name):
+    command = group.get_command(click.Context(group), name)
+    assert command is not None
+
+    assert documented_options(section("reference/cli.md", f"`tidegate {name}`")) == options_of(command)
+
+
+@pytest.mark.parametrize("name", commands())
+def test_the_help_text_of_every_option_is_quoted_as_it_is(name):
+    command = group.get_command(click.Context(group), name)
+    assert command is not None
+    page = " ".join(section("reference/cli.md", f"`tidegate {name}`").split())
+    helps = [p.help for p in command.params if isinstance(p, click.Option) and p.help]
+
+    assert [text for text in helps if " ".join(text.split()).replace("|", "\\|") not in page] == []
+
+
+def test_every_setting_stands_on_its_page_with_its_default_and_meaning_and_no_other_does():
+    rows = [
+        line.strip("|").split("|") for line in read("reference/settings.md").splitlines() if line.startswith("| `TID")
+    ]
+
+    assert [[cell.strip(" `") for cell in row] for row in rows] == [
+        [setting.env, setting.option, setting.default, setting.sentence.strip(" `")] for setting in config.SETTINGS
+    ]
+
+
+def test_every_variable_of_the_environment_that_a_page_mentions_is_a_setting():
+    known = {setting.env for setting in config.SETTINGS}
+
+    assert {name for page in PAGES for name in re.findall(r"\bTIDEGATE_[A-Z_]+\b", page.read_text())} <= known
+
+
+def test_every_class_of_error_stands_on_its_page_and_no_other_does():
+    assert sorted(first_cells(read("reference/errors.md"))) == sorted(error_classes())
+
+
+def test_the_tree_of_errors_is_drawn_as_in_the_code():
+    drawn = re.compile(r"^ *([│├└─ ]*[A-Z]\w+)", re.MULTILINE)
+    page = read("reference/errors.md").split("```text")[1].split("```")[0]
+
+    assert drawn.findall(page) == drawn.findall((errors.__doc__ or "").split("\n\n")[1])
+
+
+def test_every_exit_code_stands_on_its_page_and_no_other_does():
+    rows = re.findall(r"^\| (\d+) \| `(EXIT_\w+)`", read("reference/exit-codes.md"), re.MULTILINE)
+
+    assert {name: int(code) for code, name in rows} == exit_codes()
+
+
+@pytest.mark.parametrize(("title", "kind"), JSON_SECTIONS.items(), ids=lambda value: getattr(value, "__name__", None))
+def test_every_field_of_the_machine_output_stands_in_its_section_and_no_other_does(title, kind):
+    assert sorted(first_cells(section("reference/json.md", title))) == sorted(field.name for field in fields(kind))
+
+
+def test_every_state_is_named_where_verdicts_are_explained():
+    assert [state.value for state in State if f"`{state.value}`" not in read("reference/json.md")] == []
+
+
+def test_the_signature_in_the_api_page_is_the_one_of_the_function():
+    names = list(inspect.signature(diagnose.diagnose).parameters)
+    rows = first_cells(read("reference/api.md"))
+
+    assert rows == names
+
+
+def headings(page: Path) -> set[str]:
+    """The anchors that a page offers, as code hosts make them from headings."""
+    titles = re.findall(r"^#+ (.*)$", without_code(page.read_text()), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", title.lower()).strip().replace(" ", "-") for title in titles}
+
+
+def links(page: Path) -> Iterator[str]:
+    yield from re.findall(r"\]\(([^)\s]+)\)", without_code(page.read_text()))
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_every_link_between_pages_leads_somewhere(page):
+    dead = []
+    for link in links(page):
+        target, _, anchor = link.partition("#")
+        place = (page.parent / target).resolve() if target else page
+        if "://" not in link and (not place.exists() or (anchor and anchor not in headings(place))):
+            dead.append(link)
+
+    assert dead == []
+
+
+def test_every_page_is_reached_from_the_index():
+    reached, waiting = set(), [DOCS / "index.md"]
+    while waiting:
+        page = waiting.pop()
+        if page.suffix == ".md" and page not in reached:
+            reached.add(page)
+            targets = [link.partition("#")[0] for link in links(page) if "://" not in link and not link.startswith("#")]
+            waiting += [(page.parent / target).resolve() for target in targets]
+
+    assert sorted(set(DOCS.rglob("*.md")) - reached) == []
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_no_page_holds_a_placeholder(page):
+    assert re.findall(r"@@\w*|TODO|FIXME|XXX", page.read_text()) == []
+
+
+# Split, so that this file is none of those it finds.
+FOREIGN = ["pythonh" + "osted", "py" + "pi.org", "/wo" + "rk/", "/ro" + "ot/"]
+
+
+def test_no_tracked_file_names_a_package_registry_or_a_path_of_the_machine_it_was_written_on():
+    git = shutil.which("git")
+    if git is None or not (ROOT / ".git").exists():
+        pytest.skip("not a git checkout")
+    command = [git, "-C", str(ROOT), "grep", "-I", "-l", "-E", "|".join(map(re.escape, FOREIGN))]
+    found = subprocess.run(command, capture_output=True, text=True, check=False)
+
+    assert found.returncode in (0, 1), found.stderr
+    assert found.stdout.split() == []
