@@ -10,8 +10,8 @@ from types import TracebackType
 from typing import Self
 
 HOST = "127.0.0.1"
-LOOKS_UP_S = 0.02
-DRIP_S = 0.2
+LOOKS_UP_S = 0.01
+DRIP_S = 0.1
 
 Behaviour = Callable[[socket.socket, threading.Event], None]
 

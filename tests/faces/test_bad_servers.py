@@ -19,7 +19,7 @@ from faces.faults import (
 from faces.shell import COMMANDS, WINDOW_S, assert_one_line, call, run, words
 from tidegate.demo.broker import PrivateBroker, free_port
 
-TIMEOUT_S = 0.3
+TIMEOUT_S = 0.2
 SLACK_S = 2.0
 STARTS_S = 10.0
 SECRET = "hunter-two-and-a-half"
@@ -45,7 +45,7 @@ def assert_the_program_says(url: str, *said: str, command: int = 0, secret: str 
 
 HTTP = b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
 FOREIGN: dict[str, tuple[Behaviour, str]] = {
-    "says nothing": (silent, "did not answer within 0.3 s"),
+    "says nothing": (silent, "did not answer within 0.2 s"),
     "closes at once": (closes, "closed the connection"),
     "speaks HTTP": (answers(HTTP), "not as Redis or Valkey would: check the port"),
     "speaks HTTP and hangs up": (answers(HTTP, stays=False), "not as Redis or Valkey would: check the port"),
@@ -54,8 +54,8 @@ FOREIGN: dict[str, tuple[Behaviour, str]] = {
     "speaks MySQL": (says(b"J\x00\x00\x00\n8.0.36\x00"), "not as Redis or Valkey would: check the port"),
     "steers terminals": (says(b"\x1b]0;mine\x07\x1b[2J\x9b31m"), "not as Redis or Valkey would: check the port"),
     "steers terminals in errors": (each_command(b"-ERR \x1b[2J\x9b31m \xe2\x80\xae \xff\r\n"), "refused"),
-    "drips a banner": (drips(b"+" + b"SSH-2.0 " * 100), "did not answer within 0.3 s"),
-    "drips an array": (drips(b"*1000000\r\n$1000000\r\n" + b"x" * 100), "did not answer within 0.3 s"),
+    "drips a banner": (drips(b"+" + b"SSH-2.0 " * 100), "did not answer within 0.2 s"),
+    "drips an array": (drips(b"*1000000\r\n$1000000\r\n" + b"x" * 100), "did not answer within 0.2 s"),
     "echoes": (echoes, "not as Redis or Valkey would: check the port"),
     "quotes what it was sent": (quotes_arguments, "refused"),
     "agrees to everything": (each_command(b"+OK\r\n"), "not as Redis or Valkey would: check the port"),
@@ -91,7 +91,7 @@ def test_a_foreign_server_that_is_given_a_password_does_not_get_it_shown(kind: s
 
 
 def test_the_program_itself_is_as_brief() -> None:
-    for command, (behave, said) in enumerate(list(FOREIGN.values())[:8]):
+    for command, (behave, said) in enumerate(list(FOREIGN.values())[:8:2]):
         with FaultyServer(behave) as server:
             assert_the_program_says(server.url(), said, command=command)
 

@@ -28,6 +28,8 @@ _NO_NAME = re.compile(r"name or service|nodename|getaddrinfo|name resolution|no 
 _CERTIFICATE = re.compile(r"CERTIFICATE_VERIFY_FAILED|certificate verify failed|self.signed", re.IGNORECASE)
 _OTHER_NAME = re.compile(r"hostname mismatch|IP address mismatch|doesn't match|not valid for", re.IGNORECASE)
 _WANTS_CERTIFICATE = re.compile(r"certificate.required|handshake.failure", re.IGNORECASE)
+#: What redis-py says once the handshake is behind it. In TLS 1.3 the server refuses our certificate only then.
+_SHOOK_HANDS = re.compile(r"while (writing|reading)|closed by server", re.IGNORECASE)
 _TLS = re.compile(r"SSL|TLS|WRONG_VERSION|record layer|UNEXPECTED_EOF", re.IGNORECASE)
 _CUT = re.compile(r"closed|reset|Errno 104|Broken pipe|aborted", re.IGNORECASE)
 _SILENT = re.compile(r"timed out|timeout", re.IGNORECASE)
@@ -92,8 +94,9 @@ def _tls_trouble(address: Address, text: str, connected: bool) -> TidegateError 
         return TlsMismatch(_untrusted(address, text))
     if address.tls is None:
         return None
-    if _WANTS_CERTIFICATE.search(text):
-        message = f"{address.place} wants a certificate of ours: add ?ssl_certfile=FILE&ssl_keyfile=FILE to the URL"
+    if _WANTS_CERTIFICATE.search(text) or (not connected and _SHOOK_HANDS.search(text)):
+        what = "refused us in the TLS handshake or right behind it: it wants a certificate of ours"
+        message = f"{address.place} {what}, as in ?ssl_certfile=FILE&ssl_keyfile=FILE, or is no Redis"
         return TlsMismatch(f"{message} ({_short(text)})")
     if not connected and (_TLS.search(text) or _CUT.search(text)):
         scheme = address.shown.partition("://")[0].removesuffix("s")
