@@ -99,7 +99,8 @@ def _times(rate: Rate, factor: float) -> Rate:
 def loads(flows: Mapping[str, tuple[FlowSeen, Flow]], firings: Sequence[Firing]) -> dict[str, Load]:
     """The load of every queue in the window; a firing's root may be queued elsewhere than its children."""
     seen = [flow for flow, _ in flows.values()]
-    times = {firing.root: _fired_at(firing, seen) for firing in firings if firing.root is not None}
+    resolution_s = max((median(s.until_s - s.since_s for s in flow.steps) for flow in seen if flow.steps), default=0.0)
+    times = {firing.root: _fired_at(firing, seen, resolution_s) for firing in firings if firing.root is not None}
     return {name: _load(flow, rates, firings, times) for name, (flow, rates) in flows.items()}
 
 
@@ -116,8 +117,11 @@ def _load(seen: FlowSeen, flow: Flow, firings: Sequence[Firing], times: Mapping[
     return Load(arrivals, departures, _capacity(seen, flow, set(here)), here, fires, fired_at_s)
 
 
-def _fired_at(firing: Firing, flows: Sequence[FlowSeen]) -> list[float]:
-    """When the firing's root arrived; where it was taken too fast to be seen, when the first of its children did."""
+def _fired_at(firing: Firing, flows: Sequence[FlowSeen], resolution_s: float) -> list[float]:
+    """When the firing's root arrived; where most were taken too fast to be seen, when the first of its children did.
+
+    Roots that keep an interval are believed even where some were missed: behind a backlog, children come late.
+    """
     sightings = [sighting for flow in flows for sighting in flow.arrived]
     roots = sorted(sighting.at_s for sighting in sightings if _task(sighting) == firing.root)
     first: dict[str, float] = {}
@@ -125,7 +129,8 @@ def _fired_at(firing: Firing, flows: Sequence[FlowSeen]) -> list[float]:
         label = sighting.label
         if isinstance(label, Label) and label.is_child and label.root_id and label.task in firing.by_task:
             first[label.root_id] = min(first.get(label.root_id, sighting.at_s), sighting.at_s)
-    return roots if len(roots) >= len(first) else sorted(first.values())
+    enough = len(roots) >= len(first) or regular_rate(roots, resolution_s) is not None
+    return roots if enough else sorted(first.values())
 
 
 def _firing_rate(times: Sequence[float], steps: Sequence[Step]) -> Rate | None:
