@@ -93,6 +93,24 @@ def test_every_rule_has_a_page_with_its_number_and_title_and_the_same_sections(r
     assert re.findall(r"^## (.*)$", text, re.MULTILINE) == RULE_SECTIONS
 
 
+def said_in(pattern: str) -> str:
+    """The source of the package, with strings that stand side by side joined and their quoting undone."""
+    source = "\n".join(path.read_text() for path in (ROOT / "src/tidegate").glob(pattern))
+    return re.sub(r"[\"']\s*\n\s*f?[\"']", "", source).replace("\\'", "'")
+
+
+@pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.id)
+def test_the_sentences_that_a_page_quotes_are_those_of_the_rule(rule):
+    quotes = re.findall(r"^> (.*)$", read(f"rules/{rule.id}.md"), re.MULTILINE)
+    # Split at placeholders (in italics) and punctuation; counted nouns are put together elsewhere.
+    parts = [part.strip() for quote in quotes for part in re.split(r"\*[^*]+\*|[.:;,()]", quote)]
+    pieces = [re.sub(r"^(messages|workers|results|reply lists) ", "", part) for part in parts]
+    source = said_in("model/rules/*.py")
+
+    assert len(quotes) >= 2
+    assert [piece for piece in pieces if len(piece) >= 16 and piece not in source] == []
+
+
 def test_every_page_about_a_rule_belongs_to_a_rule():
     pages = {page.stem for page in (DOCS / "rules").glob("*.md")} - {"README"}
 
@@ -111,6 +129,15 @@ def test_every_number_of_a_rule_that_a_page_mentions_exists():
     assert {(page.name, number) for page in PAGES for number in re.findall(r"TG\d{3}", page.read_text())} <= {
         (page.name, number) for page in PAGES for number in known
     }
+
+
+def test_every_message_that_troubleshooting_explains_is_one_that_the_tool_prints():
+    headings = re.findall(r"^## (.*)$", read("troubleshooting.md"), re.MULTILINE)
+    source = said_in("**/*.py")
+    pieces = [piece.strip(" .:;,()?") for heading in headings for piece in heading.split("…")]
+
+    assert len(headings) > 20
+    assert [piece for piece in pieces if len(piece) >= 8 and piece not in source] == []
 
 
 def test_every_command_has_its_section_and_every_section_its_command():
