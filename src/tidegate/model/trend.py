@@ -37,9 +37,11 @@ def trend(seen: FlowSeen, flow: Flow, load: Load, workers: WorkersSeen) -> Trend
         return Trend(State.UNKNOWN, seen.problem.why)
     if len(seen.steps) < 2:
         return Trend(State.UNKNOWN, "it was not watched long enough")
+    overloaded = _overloaded(seen.steps, flow, load)
     if seen.steps[-1].depth == 0:
-        return Trend(State.OK, "nothing waits")
-    return _stalled(seen.steps, workers) or _overloaded(seen.steps, flow, load) or _moving(seen.steps, flow)
+        # Between two waves of firings nothing may wait, and the next wave be higher all the same.
+        return overloaded or Trend(State.OK, "nothing waits")
+    return _stalled(seen.steps, workers) or overloaded or _moving(seen.steps, flow)
 
 
 def _overloaded(steps: Sequence[Step], flow: Flow, load: Load) -> Trend | None:
