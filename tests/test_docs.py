@@ -1,9 +1,11 @@
 """The documentation and the code say the same: nothing undocumented, nothing documented that is gone, no dead link."""
 
 import inspect
+import json
 import re
 import shutil
 import subprocess
+import time
 from collections.abc import Iterator
 from dataclasses import fields
 from pathlib import Path
@@ -12,11 +14,16 @@ import click
 import pytest
 
 from tidegate import config, diagnose, errors
+from tidegate.broker.address import parse_address
+from tidegate.broker.client import connect
 from tidegate.cli.main import tidegate as group
+from tidegate.document import document
 from tidegate.facts.diagnosis import BrokerReport, Diagnosis, Finding, MemoryReport, QueueReport, State, TaskReport
 from tidegate.facts.message import Message
 from tidegate.facts.seen import CensusSeen, Cost, TaskCount
 from tidegate.model.rules.table import RULES
+from tidegate.observe.peek import peek_queue
+from tidegate.observe.sampling import GLANCE, Plan, sample_census
 
 ROOT = Path(__file__).resolve().parent.parent
 DOCS = ROOT / "docs"
@@ -202,6 +209,15 @@ def test_every_field_of_the_machine_output_stands_in_its_section_and_no_other_do
     assert sorted(first_cells(section("reference/json.md", title))) == sorted(field.name for field in fields(kind))
 
 
+def test_the_numbers_of_a_sample_are_those_of_the_code():
+    rows = re.findall(r"^\| `tidegate (census|doctor)` \| (.*) \|$", read("explain/how-we-measure.md"), re.MULTILINE)
+    plans = {"census": Plan(), "doctor": GLANCE}
+
+    assert {name: [int(cell.replace(",", "")) for cell in cells.split(" | ")] for name, cells in rows} == {
+        name: [plan.windows, plan.length, plan.most_windows, plan.whole_up_to] for name, plan in plans.items()
+    }
+
+
 def test_every_state_is_named_where_verdicts_are_explained():
     assert [state.value for state in State if f"`{state.value}`" not in read("reference/json.md")] == []
 
@@ -211,6 +227,41 @@ def test_the_signature_in_the_api_page_is_the_one_of_the_function():
     rows = first_cells(read("reference/api.md"))
 
     assert rows == names
+
+
+@pytest.mark.parametrize("room", ["broker", "observe", "model"])
+def test_the_drawing_of_the_house_names_every_module(room):
+    line = next(line for line in read("explain/design.md").splitlines() if line.startswith(f"  {room}/"))
+    modules = {path.stem for path in (ROOT / "src/tidegate" / room).iterdir() if not path.name.startswith("_")}
+
+    assert set(re.findall(r"[a-z_]+", line.partition("   ")[2])) == modules
+
+
+def test_the_user_of_the_production_page_may_do_all_that_looking_needs(private_broker):
+    message = json.dumps(
+        {
+            "headers": {"task": "proj.refresh", "id": "1", "root_id": "1"},
+            "properties": {"delivery_tag": "1", "body_encoding": "base64"},
+            "body": "W1tdLCB7fSwge31d",
+            "content-type": "application/json",
+        }
+    )
+    broker = private_broker()
+    broker.ask("LPUSH", "celery", message)
+    broker.ask("HSET", "unacked", "1", json.dumps([json.loads(message), "", "celery"]))
+    broker.ask("ZADD", "unacked_index", str(time.time()), "1")
+    broker.ask("SET", "celery-task-meta-1", "{}")
+    grant = re.findall(r"^ACL SETUSER .*$", read("howto/production.md"), re.MULTILINE)[0]
+
+    assert broker.ask(*grant.replace("PASSWORD", "secret").split()) == "OK"
+    url = broker.url.replace("redis://", "redis://tidegate:secret@")
+    seen = json.dumps(document(diagnose.diagnose(url, window_s=0.5)))
+    with connect(parse_address(url)) as connection:
+        assert [row.task for row in peek_queue(connection, "celery", 5)] == ["proj.refresh"]
+        assert sample_census(connection, "celery", ["celery"]).messages == 1
+
+    assert "may not" not in seen
+    assert "permission" not in seen
 
 
 def headings(page: Path) -> set[str]:
