@@ -2,17 +2,15 @@
 
 import io
 import json
-import os
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 from collections.abc import Mapping
 from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from tidegate.cli.main import tidegate
 from tidegate.demo.processes import python_environment
@@ -28,7 +26,7 @@ LOOKS = (
 COMMANDS = tuple((*look, *form) for look in LOOKS for form in ((), ("--json",)))
 WINDOW_S = 0.5
 #: No run may take longer: what a frozen test would look like.
-LONGEST_S = 40.0
+LONGEST_S = 40
 _COLOURS = {"FORCE_COLOR", "CLICOLOR_FORCE", "TTY_COMPATIBLE", "TTY_INTERACTIVE"}
 #: Code points that steer a terminal: C0 and DEL, C1, and what turns the direction of text.
 STEERING = {*range(0x20), *range(0x7F, 0xA0), 0x61C, *range(0x200B, 0x2010), *range(0x2028, 0x202F)} | {
@@ -64,22 +62,42 @@ def words(command: tuple[str, ...], url: str, *more: str) -> list[str]:
     return [word.replace("{}", url) for word in command] + list(more)
 
 
+#: Runs a command, ends it by force after so many seconds, and reports the most memory it held. A small process of its
+#: own, because a child inherits what its parent held at the most: that of pytest may be anything.
+_LAUNCHER = """
+import os, signal, sys
+report, longest, *command = sys.argv[1:]
+pid = os.fork()
+if pid == 0:
+    signal.alarm(int(longest))
+    os.execv(command[0], command)
+_, status, usage = os.wait4(pid, 0)
+os.write(int(report), str(usage.ru_maxrss).encode())
+sys.exit(os.waitstatus_to_exitcode(status) % 256)
+"""
+
+
 def run(*arguments: str | bytes, environment: Mapping[str, str] | None = None) -> Ran:
     """`python -m tidegate …` in a process of its own, ended by force after `LONGEST_S`."""
-    with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
+    with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err, tempfile.TemporaryFile() as report:
+        launcher = [sys.executable, "-I", "-S", "-c", _LAUNCHER, str(report.fileno()), str(LONGEST_S)]
         began = time.monotonic()
-        process = subprocess.Popen(
-            [sys.executable, "-m", "tidegate", *arguments],
+        code = subprocess.run(
+            [*launcher, sys.executable, "-m", "tidegate", *arguments],
             stdin=subprocess.DEVNULL,
             stdout=out,
             stderr=err,
             env=_environment(environment),
-        )
-        usage = _waited(process)
+            pass_fds=[report.fileno()],
+            check=False,
+        ).returncode
         took_s = time.monotonic() - began
-        out.seek(0)
-        err.seek(0)
-        return Ran(process.returncode, out.read(), err.read(), took_s, _megabytes(usage))
+        return Ran(code, _all(out), _all(err), took_s, _megabytes(int(_all(report))))
+
+
+def _all(file: IO[bytes]) -> bytes:
+    file.seek(0)
+    return file.read()
 
 
 def _environment(more: Mapping[str, str] | None) -> dict[str, str]:
@@ -87,22 +105,9 @@ def _environment(more: Mapping[str, str] | None) -> dict[str, str]:
     return {**here, "COLUMNS": "200", "PYTHONIOENCODING": "utf-8", **(more or {})}
 
 
-def _waited(process: "subprocess.Popen[bytes]") -> Any:
-    """The resource usage of the process, once it has ended."""
-    watch = threading.Timer(LONGEST_S, process.kill)
-    watch.start()
-    try:
-        _, status, usage = os.wait4(process.pid, 0)
-    finally:
-        watch.cancel()
-        watch.join()
-    process.returncode = os.waitstatus_to_exitcode(status)
-    return usage
-
-
-def _megabytes(usage: Any) -> float:
+def _megabytes(maxrss: int) -> float:
     # Linux counts kilobytes, macOS bytes.
-    return float(usage.ru_maxrss) / (1 << 20 if sys.platform == "darwin" else 1 << 10)
+    return maxrss / (1 << 20 if sys.platform == "darwin" else 1 << 10)
 
 
 def call(*arguments: str) -> Ran:

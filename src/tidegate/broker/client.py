@@ -114,7 +114,7 @@ class Broker:
     def _send(self, commands: Iterable[Command]) -> None:
         listed = list(commands)
         self.spent.update(_name(command) for command in listed)
-        self._connection.send_packed_command(self._connection.pack_commands(listed))
+        self._connection.send_packed_command(self._connection.pack_commands(map(_sendable, listed)))
 
     def _receive(self) -> Any:
         try:
@@ -166,7 +166,7 @@ class Listener:
         self._connection.disconnect()
 
     def _subscribe(self, pattern: str) -> None:
-        self._connection.send_command("PSUBSCRIBE", pattern)
+        self._connection.send_command(*_sendable(("PSUBSCRIBE", pattern)))
         try:
             self._connection.read_response()
         except ResponseError as error:
@@ -311,6 +311,11 @@ def _asked_master(address: Address, place: tuple[str, int], timeout_s: float) ->
 def as_text(value: object) -> str:
     """Bytes as text, keeping what is no UTF-8 reversible."""
     return value.decode("utf-8", "surrogateescape") if isinstance(value, bytes) else str(value)
+
+
+def _sendable(command: Command) -> Command:
+    """The command with names that came as bytes of no encoding turned back into them: hiredis packs plain UTF-8 only."""
+    return tuple(word.encode("utf-8", "surrogateescape") if isinstance(word, str) else word for word in command)
 
 
 def _name(command: Command) -> str:

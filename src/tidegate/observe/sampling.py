@@ -25,6 +25,8 @@ Window = Sequence[Label | Undecodable]
 #: A little over 1.96: a census of few windows should rather claim too little than too much.
 _Z = 2.2
 _WINDOW_BYTES = 1 << 20
+#: What the windows of messages of megabytes may weigh together, and the fewest that still say something.
+_MOST_BYTES, _FEWEST = 256 << 20, 4
 #: How far from an end a read is cheap on any machine.
 _NEAR = 4000
 
@@ -104,8 +106,9 @@ def sample_census(
     depths = depths_of(broker, keys)
     weights = [element_bytes(broker, key, depth) for key, depth in zip(keys, depths, strict=True)]
     heavy = sum(depth * weight for depth, weight in zip(depths, weights, strict=True)) > plan.whole_bytes
-    if sum(depths) <= plan.whole_up_to and not heavy:
-        return _with_children(broker, exact_census(broker, queue, keys), keys, depths)
+    plan = _affordable(plan, weights)
+    if sum(depths) <= plan.windows or (sum(depths) <= plan.whole_up_to and not heavy):
+        return _with_children(broker, exact_census(broker, queue, keys), keys, weights)
     parts = [
         Part(key, depth, _reach(broker, key, depth, plan), max(1, int(_WINDOW_BYTES / max(weight, 1.0))))
         for key, depth, weight in zip(keys, depths, weights, strict=True)
@@ -116,12 +119,22 @@ def sample_census(
     return _census(queue, sum(depths), parts, glimpses, reader.longest_s)
 
 
-def _with_children(broker: Broker, census: CensusSeen, keys: Sequence[str], depths: Sequence[int]) -> CensusSeen:
+def _affordable(plan: Plan, weights: Sequence[float]) -> Plan:
+    """The plan with fewer windows where single messages weigh megabytes: all of them together stay within 256 MB."""
+    heaviest = max(weights, default=0.0)
+    if heaviest <= _WINDOW_BYTES:
+        return plan
+    most = max(_FEWEST, int(_MOST_BYTES / heaviest))
+    return replace(plan, windows=min(plan.windows, most), most_windows=min(plan.most_windows, most))
+
+
+def _with_children(broker: Broker, census: CensusSeen, keys: Sequence[str], weights: Sequence[float]) -> CensusSeen:
     """An exact census with the fan-out of its first four hundred messages, which the fast count does not look at."""
     window: list[Label | Undecodable] = []
-    for key, depth in zip(keys, depths, strict=True):
-        if depth and len(window) < 400:
-            rows = broker.one("LRANGE", key, 0, 399 - len(window))
+    for key, weight in zip(keys, weights, strict=True):
+        count = min(400 - len(window), max(1, int(_WINDOW_BYTES / max(weight, 1.0))))
+        if count > 0:
+            rows = broker.one("LRANGE", key, 0, count - 1)
             window += [open_label(row) for row in rows] if isinstance(rows, list) else []
     share, per_root = _children([window])
     return replace(census, children_share=share, children_per_root=per_root)
