@@ -49,14 +49,14 @@ def rate(per_s: float) -> str:
     return f"{significant(per_s * 3600, 3)}/h"
 
 
-def count(number: float) -> str:
+def count(value: float) -> str:
     """A whole number with thousands separated: `2,017,633`."""
-    return f"{round(number):,}"
+    return f"{round(value):,}"
 
 
-def size(number: float) -> str:
+def size(amount: float) -> str:
     """Bytes in the binary unit people would use: `1.9 GB` is 1.9 × 2^30 bytes."""
-    value = float(number)
+    value = float(amount)
     for unit in _BYTE_UNITS:
         if abs(value) < 1024 or unit == _BYTE_UNITS[-1]:
             break
@@ -82,6 +82,11 @@ def significant(value: float, digits: int) -> str:
     return text.rstrip("0").rstrip(".") if "." in text else text
 
 
-def plural(number: float, noun: str) -> str:
+def number(value: float) -> str:
+    """Three significant digits as code wants them: `1200`, `0.075`."""
+    return significant(value, 3).replace(",", "")
+
+
+def plural(value: float, noun: str) -> str:
     """`1 message`, `2 messages`."""
-    return f"{count(number)} {noun}" if round(number) == 1 else f"{count(number)} {noun}s"
+    return f"{count(value)} {noun}" if round(value) == 1 else f"{count(value)} {noun}s"

@@ -13,7 +13,6 @@ Read in kombu 5.5 to 5.7. With `global_keyprefix` every name below stands behind
     celery-taskset-meta-<id>[.c]       string  a group's result, a chord's counter
     <oid>.reply.celery.pidbox          list    answers to remote control
     redbeat:…, redbeat::…              various RedBeat's schedule
-    tidegate:…                         various ours
 """
 
 import re

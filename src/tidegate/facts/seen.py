@@ -149,7 +149,7 @@ class KeyFamily:
     name: str
     count: int
     bytes: int
-    without_expiry: int = 0
+    without_expiry: Maybe[int] = 0
     example: str | None = None
 
 

@@ -123,13 +123,12 @@ def _keyspace(
 def _family(broker: Broker, name: str, found: Sequence[str], scale: float) -> KeyFamily:
     sample = found[:_WEIGHED]
     weights = [weight for weight in bytes_of(broker, sample, samples=5) if known(weight)]
-    lasting = [seconds for seconds in expiries(broker, sample) if seconds is not None]
+    left = expiries(broker, sample)
     mean = sum(weights) / len(weights) if weights else 0.0
-    share = sum(seconds == -1 for seconds in lasting) / len(lasting) if lasting else 0.0
     count = round(len(found) * scale)
-    return KeyFamily(
-        name=name, count=count, bytes=round(mean * count), without_expiry=round(share * count), example=found[0]
-    )
+    share = sum(seconds == -1 for seconds in left) / len(left)
+    lasting: Maybe[int] = Unknown("TTL was refused") if None in left else round(share * count)
+    return KeyFamily(name=name, count=count, bytes=round(mean * count), without_expiry=lasting, example=found[0])
 
 
 def _orphans(broker: Broker, replies: Sequence[str], scale: float) -> Maybe[int]:

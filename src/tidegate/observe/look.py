@@ -1,5 +1,6 @@
 """One look at a broker, from first command to last: everything the model needs, and what it cost."""
 
+import difflib
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -41,8 +42,9 @@ def take_look(broker: Broker, options: Options, progress: Progress | None = None
     first = info(broker)
     server = see_server(broker, first)
     found = discover(broker, options.at_most_keys)
-    names = _names(server, found, options)
+    names = _names(server, found, options, broker.layout.prefix)
     queues = see_queues(broker, names)
+    _must_exist(queues, found, options)
     meter = _meter(broker, queues)
     ear = EventEar(broker.listen(broker.layout.events_pattern(broker.address.db)))
     try:
@@ -72,25 +74,41 @@ def take_look(broker: Broker, options: Options, progress: Progress | None = None
     )
 
 
-def _names(server: ServerSeen, found: Discovery, options: Options) -> list[str]:
+def _names(server: ServerSeen, found: Discovery, options: Options, prefix: str) -> list[str]:
     app_queues = options.app.queues if options.app else ()
     names = list(dict.fromkeys([*options.queues] if options.queues else [*found.queues, *app_queues]))
     if not names:
-        raise NothingFound(_nothing(server, found))
+        raise NothingFound(_nothing(server, found, prefix))
     return names
 
 
-def _nothing(server: ServerSeen, found: Discovery) -> str:
+def _must_exist(queues: Sequence[QueueSeen], found: Discovery, options: Options) -> None:
+    """A queue that was named must hold something or be bound: a misspelt one is empty, and would pass for fine.
+
+    After a walk that ended early nothing can be said of a queue that is not bound.
+    """
+    everywhere = not isinstance(found.keyspace, Unknown) and found.keyspace.complete
+    wanted = {queue.name for queue in queues if queue.name in options.queues and known(queue.depth) and not queue.depth}
+    for name in sorted(wanted - {*found.queues, *(options.app.queues if options.app else ())}):
+        if everywhere:
+            near = difflib.get_close_matches(name, found.queues, 1)
+            hint = f"did you mean {near[0]!r}?" if near else f"there are: {', '.join(found.queues[:10]) or 'none'}"
+            raise NothingFound(f"no queue {name!r}: it is neither bound nor holds a message; {hint}")
+
+
+def _nothing(server: ServerSeen, found: Discovery, prefix: str) -> str:
     if not known(found.keyspace):
         where = f"database {server.db} of {server.url}"
         return f"queues can't be searched for in {where} ({found.keyspace.why}); name one with --queue"
     text = f"no Celery queue in database {server.db} of {server.url}"
-    prefixes = found.keyspace.key_prefixes
-    if prefixes:
-        shown = ", ".join(repr(prefix) for prefix in prefixes[:3])
+    others = [other for other in found.keyspace.key_prefixes if other != prefix]
+    if "" in others:
+        return f"{text} behind the key prefix {prefix!r}, but one without a prefix: leave global_keyprefix out"
+    if others:
+        shown = ", ".join(map(repr, others[:3]))
         return f"{text}, but one behind the key prefix {shown}: pass --transport-options '{{\"global_keyprefix\": …}}'"
-    others = server.keys_by_db if known(server.keys_by_db) else {}
-    elsewhere = [f"{db} ({count:,} keys)" for db, count in sorted(others.items()) if db != server.db]
+    by_db = server.keys_by_db if known(server.keys_by_db) else {}
+    elsewhere = [f"{db} ({count:,} keys)" for db, count in sorted(by_db.items()) if db != server.db]
     if elsewhere:
         return f"{text}; look into database {', '.join(elsewhere)}, or name a queue with --queue"
     return f"{text}: it holds none yet, or they are elsewhere; name a queue with --queue"

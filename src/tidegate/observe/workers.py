@@ -59,7 +59,7 @@ class EventEar:
         """One row a worker heard; unknown where the user may not subscribe."""
         if self.listener.refused is not None:
             return Unknown(
-                f"the event channel can't be heard ({self.listener.refused}): grant +psubscribe and allchannels"
+                f"the event channel can't be heard ({self.listener.refused}): grant +psubscribe and the channels &*celeryev*"
             )
         return tuple(_heartbeat(host, beats) for host, beats in sorted(self.beats.items()))
 

@@ -10,7 +10,7 @@ from tidegate.facts.seen import AppSeen, EntrySeen
 from tidegate.facts.unknown import Unknown, known
 from tidegate.model.case import Case
 from tidegate.model.rules.saying import could_not_look, fine
-from tidegate.units import duration, plural
+from tidegate.units import duration, number
 
 _NO_APP = Unknown("no application was named (-A)")
 
@@ -41,11 +41,7 @@ def without_expires(case: Case) -> Iterable[Finding]:
         return [could_not_look("TG131", "the schedule", {"entries": entries})]
     lasting = [entry for entry in entries if not entry.expires]
     if not lasting:
-        return [
-            fine(
-                "TG131", f"All {plural(len(entries), 'periodic entry')} expire." if entries else "No periodic entries."
-            )
-        ]
+        return [fine("TG131", "Every periodic entry expires." if entries else "No periodic entries.")]
     names = ", ".join(entry.name for entry in lasting[:5]) + (", …" if len(lasting) > 5 else "")
     every = next((entry.interval_s for entry in lasting if entry.interval_s), 60.0)
     return [
@@ -55,7 +51,7 @@ def without_expires(case: Case) -> Iterable[Finding]:
             sentence=f"{len(lasting)} of {len(entries)} periodic entries never expire ({names}): when workers fall behind, "
             "every late run still waits for its turn.",
             evidence={"entries": [entry.name for entry in lasting]},
-            remedy=f'"options": {{"expires": {every:g}}} in the entry: a run that is due again need not run late.',
+            remedy=f'"options": {{"expires": {number(every)}}} in the entry: a run that is due again need not run late.',
         )
     ]
 
@@ -92,7 +88,7 @@ def _interval(entry: EntrySeen, task: TaskReport) -> Finding | None:
         sentence=f"{entry.name} sends {entry.task} every {duration(every)}, below {below}: {duration(edge)} is the edge, "
         f"{duration(safe)} is safe.",
         evidence={"entry": entry.name, "interval_s": every, "edge_interval_s": edge, "min_safe_interval_s": safe},
-        remedy=f'"schedule": {safe:.3g} in the entry {entry.name!r}, or more workers.',
+        remedy=f'"schedule": {number(safe)} in the entry {entry.name!r}, or more workers.',
     )
 
 

@@ -3,8 +3,8 @@
 from collections.abc import Iterable
 
 from tidegate.facts.diagnosis import Finding, Level, QueueReport, State
-from tidegate.facts.seen import CensusSeen, TaskCount
-from tidegate.facts.unknown import known
+from tidegate.facts.seen import CensusSeen, KeyspaceSeen, TaskCount
+from tidegate.facts.unknown import Unknown, known
 from tidegate.model.case import Case
 from tidegate.model.firing import Firing
 from tidegate.model.rules.saying import could_not_look, fine
@@ -55,6 +55,7 @@ def dominating(case: Case) -> Iterable[Finding]:
 
 def _dominating(queue: QueueReport, census: CensusSeen, row: TaskCount) -> Finding:
     backed_up = queue.state in (State.GROWING, State.STALLED)
+    alone = len(census.by_task) == 1
     return Finding(
         rule="TG106",
         level=Level.WARNING if backed_up else Level.INFO,
@@ -67,7 +68,9 @@ def _dominating(queue: QueueReport, census: CensusSeen, row: TaskCount) -> Findi
             "looked_at": census.looked_at,
             "reach": census.reach,
         },
-        remedy=f"Give it a queue and workers of its own, so that other tasks need not wait behind it: "
+        remedy="It has the queue to itself: its own rate decides (TG101)."
+        if alone
+        else "Give it a queue and workers of its own, so that other tasks need not wait behind it: "
         f'task_routes = {{"{row.name}": {{"queue": "{queue.name}-slow"}}}}',
     )
 
@@ -152,7 +155,15 @@ def unreadable(case: Case) -> Iterable[Finding]:
     for queue, census in _censuses(case):
         if census.undecodable:
             noticed.append(_undecodable(queue, census))
+    space = case.look.keyspace
+    if isinstance(space, KeyspaceSeen) and not space.complete:
+        noticed.append(_searched_in_part(space))
     return noticed or [fine("TG109", "Every message looked at could be read.")]
+
+
+def _searched_in_part(space: KeyspaceSeen) -> Finding:
+    why = f"{count(space.scanned)} of {count(space.total)} keys were passed: raise --max-keys, or name queues with --queue"
+    return could_not_look("TG109", "further queues", {"queues": Unknown(why)})
 
 
 def _undecodable(queue: QueueReport, census: CensusSeen) -> Finding:

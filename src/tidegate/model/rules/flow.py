@@ -3,11 +3,11 @@
 from collections.abc import Iterable, Sequence
 
 from tidegate.facts.diagnosis import Finding, Level, QueueReport, State, TaskReport
-from tidegate.facts.unknown import Unknown, known
+from tidegate.facts.unknown import Maybe, Unknown, known
 from tidegate.model.case import Case
 from tidegate.model.interval import TARGET_UTILISATION
 from tidegate.model.rules.saying import could_not_look, fine, interval_advice, wait_s
-from tidegate.units import count, duration, percent, plural, rate, significant
+from tidegate.units import count, duration, number, percent, plural, rate, significant
 
 #: A message that waits longer than this is late for most purposes; an hour is late for any periodic refresh.
 LATE_S, VERY_LATE_S = 60.0, 3600.0
@@ -103,7 +103,7 @@ def _growth_remedy(case: Case, blamed: TaskReport | None) -> str:
     advice, safe = interval_advice(actor), actor.min_safe_interval_s
     if advice is None or not known(safe):
         return f"Run more workers, or send {actor.name} less often."
-    every = significant(safe, 3)
+    every = number(safe)
     more = (
         f", or run {significant(_slots(blamed), 2)} times as many worker slots" if known(blamed.capacity_factor) else ""
     )
@@ -157,8 +157,9 @@ def no_consumer(case: Case) -> Iterable[Finding]:
     noticed = [_unconsumed(queue) for queue in case.waiting if _is_unconsumed(queue)]
     if noticed:
         return noticed
-    if heard == 0 and case.look.workers.blocked_consumers in (0, None):
-        return [_nobody(case)]
+    if heard == 0:
+        blocked = case.look.workers.blocked_consumers
+        return [_nobody(case)] if blocked == 0 else [_unheard(blocked)]
     return [fine("TG103", f"{plural(heard, 'worker')} heard.", workers=heard)]
 
 
@@ -187,16 +188,26 @@ def _nobody(case: Case) -> Finding:
     )
 
 
+def _unheard(blocked: Maybe[int]) -> Finding:
+    """No heartbeat, but clients may wait for messages: workers started with --without-heartbeat are silent."""
+    if not known(blocked):
+        return could_not_look("TG103", "who waits for messages (no worker was heard)", {"blocked_consumers": blocked})
+    return fine("TG103", f"No worker was heard, but {plural(blocked, 'client')} waits for messages.", blocked=blocked)
+
+
 def _depth(queue: QueueReport) -> int:
     return queue.depth if known(queue.depth) else 0
 
 
 def stale(case: Case) -> Iterable[Finding]:
     """TG104: a message that comes now waits so long that its result will be late."""
+    unjudged = [queue for queue in case.waiting if _wait(queue) is None]
     late = [(queue, wait) for queue in case.waiting if (wait := _wait(queue)) is not None and wait > LATE_S]
-    if not late:
+    if not late and not unjudged:
         return [fine("TG104", "Nothing waits long.")]
-    return [_late(queue, wait) for queue, wait in late]
+    why = Unknown("none leaves, and they carry no time of publication")
+    unknown = [could_not_look("TG104", f"how long messages of {q.name} wait", {"wait_s": why}) for q in unjudged]
+    return [_late(queue, wait) for queue, wait in late] + unknown
 
 
 def _wait(queue: QueueReport) -> float | None:

@@ -230,25 +230,27 @@ def lasting_results(case: Case) -> Iterable[Finding]:
     """TG117: results that never expire stay for ever."""
     if isinstance(case.look.keyspace, Unknown):
         return [could_not_look("TG117", "the results", {"results": case.look.keyspace})]
-    app = case.app
-    never = app is not None and known(app.result_expires_s) and not app.result_expires_s
-    row = _family(case, "results")
-    if (row is None or not row.without_expiry) and not never:
+    app, row = case.app, _family(case, "results")
+    lasting = row.without_expiry if row else 0
+    if app is not None and known(app.result_expires_s) and not app.result_expires_s:
+        return [_lasting("Results are kept for ever (result_expires is 0 or None)", row)]
+    if not known(lasting):
+        return [could_not_look("TG117", "the expiry of results", {"without_expiry": lasting})]
+    if row is None or not lasting:
         return [fine("TG117", "Results expire." if row else "No results are kept in this database.")]
-    stay = (
-        f"{plural(row.without_expiry, 'result')} ({size(row.bytes)} in all) never expire"
-        if row and row.without_expiry
-        else ("Results are kept for ever (result_expires is 0 or None)")
-    )
     return [
-        Finding(
-            rule="TG117",
-            level=Level.WARNING,
-            sentence=f"{stay}: they fill the memory and nobody removes them.",
-            evidence={"results": row.count if row else 0, "without_expiry": row.without_expiry if row else None},
-            remedy="app.conf.result_expires = 3600; and app.conf.task_ignore_result = True for tasks whose result nobody reads.",
-        )
+        _lasting(f"{plural(lasting, 'result')} never expire, of {count(row.count)} ({size(row.bytes)} in all)", row)
     ]
+
+
+def _lasting(what: str, row: KeyFamily | None) -> Finding:
+    return Finding(
+        rule="TG117",
+        level=Level.WARNING,
+        sentence=f"{what}: they fill the memory and nobody removes them.",
+        evidence={"results": row.count if row else 0, "without_expiry": row.without_expiry if row else None},
+        remedy="app.conf.result_expires = 3600; and app.conf.task_ignore_result = True where nobody reads the result.",
+    )
 
 
 def orphaned_replies(case: Case) -> Iterable[Finding]:
