@@ -5,9 +5,15 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Literal
 
 from tidegate.facts.diagnosis import MemoryReport, QueueReport, State
-from tidegate.facts.seen import CensusSeen, KeyspaceSeen, Look, ServerSeen
+from tidegate.facts.seen import CensusSeen, Look, ServerSeen
 from tidegate.facts.unknown import Maybe, Unknown, known
 
+#: Why a queue that does not grow steadily has no time to its end although its depth did not fall.
+_NOT_YET = {
+    State.OK: "it neither grows nor shrinks by more than the error",
+    State.SURGE: "it rose in a burst, and how it goes on does not show yet",
+    State.DRAINING: "it shrinks too slowly to tell",
+}
 LimitKind = Literal["maxmemory", "system memory", "unknown"]
 
 
@@ -19,9 +25,11 @@ def drain_s(depth: Maybe[int], growth_per_s: Maybe[float], state: State) -> Mayb
         return 0.0
     if not known(growth_per_s):
         return growth_per_s
+    if state in (State.GROWING, State.STALLED):
+        return None
     if state is State.UNKNOWN:
         return Unknown("the trend could not be told")
-    return depth / -growth_per_s if growth_per_s < 0 and state is not State.GROWING else None
+    return depth / -growth_per_s if growth_per_s < 0 else Unknown(_NOT_YET[state])
 
 
 def memory_report(look: Look, queues: Sequence[QueueReport]) -> MemoryReport:
@@ -54,10 +62,23 @@ def growth_bytes_per_s(queues: Iterable[QueueReport]) -> Maybe[float]:
     for queue in queues:
         if queue.state in (State.OK, State.SURGE) or (known(queue.depth) and queue.depth == 0):
             continue
-        if not known(queue.growth_per_s) or not known(queue.bytes_per_message):
+        growth = _lasting_growth(queue)
+        if not known(growth) or not known(queue.bytes_per_message):
             return Unknown(f"the growth of queue {queue.name} could not be measured")
-        total += queue.growth_per_s * queue.bytes_per_message
+        total += growth * queue.bytes_per_message
     return total
+
+
+def _lasting_growth(queue: QueueReport) -> Maybe[float]:
+    """Messages per second that a queue gains in the long run.
+
+    Of a growing queue it is what is demanded beyond the capacity: where tasks fire others its depth swings, and the
+    change within one window says little.
+    """
+    if queue.state is not State.GROWING or not known(queue.demand_per_s) or not known(queue.capacity_per_s):
+        return queue.growth_per_s
+    surplus = queue.demand_per_s - queue.capacity_per_s
+    return surplus if surplus > 0 else queue.growth_per_s
 
 
 def _full_in_s(used: Maybe[int], limit: Maybe[int], growth: Maybe[float]) -> Maybe[float | None]:
@@ -74,11 +95,13 @@ def _full_in_s(used: Maybe[int], limit: Maybe[int], growth: Maybe[float]) -> May
 
 def by_family(look: Look, queues: Sequence[QueueReport]) -> Maybe[Mapping[str, int]]:
     """Bytes by kind: queues, unacked, results and the rest of the keys, the server's own buffers, and what none explains."""
-    used, overhead = look.server.used_memory_bytes, look.server.buffers_bytes
-    if not known(used) or not isinstance(look.keyspace, KeyspaceSeen):
-        return used if isinstance(used, Unknown) else look.keyspace if isinstance(look.keyspace, Unknown) else used  # type: ignore[return-value]
+    used, overhead, space = look.server.used_memory_bytes, look.server.buffers_bytes, look.keyspace
+    if not known(used):
+        return used
+    if not known(space):
+        return space
     families: dict[str, int] = {"queues": sum(q.bytes for q in queues if known(q.bytes))}
-    families |= {family.name: family.bytes for family in look.keyspace.families}
+    families |= {family.name: family.bytes for family in space.families}
     families["server"] = overhead if known(overhead) else 0
     families["unexplained"] = max(0, used - sum(families.values()))
     return families

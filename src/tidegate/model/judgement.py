@@ -1,14 +1,15 @@
 """From a look to a diagnosis: states, rates, intervals, memory, and what every rule says of them; pure."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from tidegate.document import iso
 from tidegate.facts.diagnosis import BADNESS, BrokerReport, Diagnosis, QueueReport, State
 from tidegate.facts.message import Label
-from tidegate.facts.seen import NOT_LOOKED, FlowSeen, Look, QueueSeen
+from tidegate.facts.seen import NOT_LOOKED, FlowSeen, Look, QueueSeen, WorkersSeen
 from tidegate.facts.unknown import Maybe, Unknown, known
 from tidegate.model.case import Case
-from tidegate.model.firing import firings
+from tidegate.model.firing import firings, together
 from tidegate.model.forecast import drain_s, memory_report
 from tidegate.model.interval import task_reports
 from tidegate.model.load import Load, loads
@@ -38,11 +39,13 @@ def judge(look: Look, version: str) -> Diagnosis:
 def build_case(look: Look) -> Case:
     """The reports that the rules are asked about."""
     flows = measure_all(look)
-    fired = firings(look.flows.values())
-    by_queue = loads({name: (_seen(look, name), flow) for name, flow in flows.items()}, fired)
+    parts = firings(look.flows)
+    by_queue = loads({name: (_seen(look, name), flow) for name, flow in flows.items()}, parts)
     queues = tuple(_queue(look, queue, flows[queue.name], by_queue[queue.name]) for queue in look.queues)
     tasks = [row for name, flow in flows.items() for row in task_reports(name, flow, look.censuses.get(name), by_queue)]
-    return Case(look=look, queues=queues, tasks=tasks, memory=memory_report(look, queues), firings=fired)
+    return Case(
+        look=look, queues=queues, tasks=tasks, memory=memory_report(look, queues), firings=together(parts.values())
+    )
 
 
 def measure_all(look: Look) -> Mapping[str, Flow]:
@@ -81,7 +84,7 @@ def _broker(look: Look) -> BrokerReport:
 def _queue(look: Look, queue: QueueSeen, flow: Flow, load: Load) -> QueueReport:
     seen = _seen(look, queue.name)
     depth = queue.depth if known(queue.depth) else Unknown(queue.depth.why)
-    verdict = trend(seen, flow, load, look.workers)
+    verdict = trend(seen, flow, load, consuming(look.workers, queue.name))
     return QueueReport(
         name=queue.name,
         state=verdict.state,
@@ -110,6 +113,14 @@ def _unacked(look: Look, name: str) -> Maybe[int]:
     if known(look.unacked.count) and look.unacked.count == 0:
         return 0
     return by_queue.get(name, 0) if known(by_queue) else by_queue
+
+
+def consuming(workers: WorkersSeen, queue: str) -> WorkersSeen:
+    """The workers without those that said they take from other queues only: what keeps them busy is no excuse here."""
+    if not known(workers.answers) or not known(workers.heartbeats):
+        return workers
+    elsewhere = {answer.hostname for answer in workers.answers if queue not in answer.queues}
+    return replace(workers, heartbeats=tuple(b for b in workers.heartbeats if b.hostname not in elsewhere))
 
 
 def consumers(look: Look, queue: QueueSeen, seen: FlowSeen) -> Maybe[int]:

@@ -7,8 +7,8 @@ free.
 """
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from math import hypot
 from statistics import median
 
@@ -16,7 +16,7 @@ from tidegate.facts.diagnosis import Rate
 from tidegate.facts.message import Label
 from tidegate.facts.seen import FlowSeen, Sighting, Step
 from tidegate.facts.unknown import Maybe, Unknown, known
-from tidegate.model.firing import Firing
+from tidegate.model.firing import Firing, together
 from tidegate.model.rates import (
     LEAST_DEPARTURES,
     LEAST_SATURATED_S,
@@ -35,12 +35,13 @@ class Load:
     """Arrivals by task and the capacity, in messages per second; roots whose firings fill this queue count in neither.
 
     `firings` holds, by root, the part of each firing that comes here; `fires` how often the root fires, wherever it is
-    queued itself. `capacity` is unknown where the workers keep up.
+    queued itself; `plain` what comes by itself, neither a root nor fired. `capacity` is unknown where the workers keep up.
     """
 
     arrivals: Mapping[str, Rate]
     departures: Mapping[str, Rate]
     capacity: Maybe[Rate]
+    plain: Mapping[str, Rate] = field(default_factory=dict)
     firings: Mapping[str, Firing] = field(default_factory=dict)
     fires: Mapping[str, Rate] = field(default_factory=dict)
     #: When firings began in the window, in seconds of the look's clock.
@@ -52,8 +53,8 @@ class Load:
 
     def _demands(self) -> dict[str, Rate]:
         """Messages per second that each plain task and each root brings."""
-        plain = {t: rate for t, rate in self.arrivals.items() if t not in self.firings and self.fired_by(t) is None}
-        return plain | {root: _times(self.fires[root], firing.children) for root, firing in self.firings.items()}
+        brought = {root: _times(self.fires[root], firing.children) for root, firing in self.firings.items()}
+        return {**self.plain, **brought}
 
     @property
     def demand(self) -> Rate:
@@ -96,25 +97,35 @@ def _times(rate: Rate, factor: float) -> Rate:
     return Rate(per_s=rate.per_s * factor, error_per_s=rate.error_per_s * factor)
 
 
-def loads(flows: Mapping[str, tuple[FlowSeen, Flow]], firings: Sequence[Firing]) -> dict[str, Load]:
-    """The load of every queue in the window; a firing's root may be queued elsewhere than its children."""
+def loads(flows: Mapping[str, tuple[FlowSeen, Flow]], parts: Mapping[str, Sequence[Firing]]) -> dict[str, Load]:
+    """The load of every queue in the window; a firing's root may be queued elsewhere than its children.
+
+    `parts` are the firings by queue, as far as they came there.
+    """
     seen = [flow for flow, _ in flows.values()]
+    firings = together(parts.values())
     resolution_s = max((median(s.until_s - s.since_s for s in flow.steps) for flow in seen if flow.steps), default=0.0)
     times = {firing.root: _fired_at(firing, seen, resolution_s) for firing in firings if firing.root is not None}
-    return {name: _load(flow, rates, firings, times) for name, (flow, rates) in flows.items()}
+    return {name: _load(flow, rates, parts.get(name, ()), times) for name, (flow, rates) in flows.items()}
 
 
 def _load(seen: FlowSeen, flow: Flow, firings: Sequence[Firing], times: Mapping[str, Sequence[float]]) -> Load:
-    arrivals = _by_task(seen.arrived, seen.arrivals_sampled_from, seen.steps, flow.arrival)
-    departures = _by_task(seen.departed, seen.departures_sampled_from, seen.steps, flow.service)
     here, fires = {}, {}
     for firing in firings:
-        part = firing.within({*arrivals, *departures})
         rate = _firing_rate(times.get(firing.root or "", ()), seen.steps)
-        if firing.root is not None and part is not None and rate is not None:
-            here[firing.root], fires[firing.root] = part, rate
-    fired_at_s = sorted({at for root in here for at in times[root]})
-    return Load(arrivals, departures, _capacity(seen, flow, set(here)), here, fires, fired_at_s)
+        if firing.root is not None and rate is not None:
+            here[firing.root], fires[firing.root] = firing, rate
+    fired = {task for firing in here.values() for task in firing.by_task}
+    came = (seen.arrived, seen.arrivals_sampled_from, seen.steps, flow.arrival)
+    return Load(
+        arrivals=_by_task(*came),
+        departures=_by_task(seen.departed, seen.departures_sampled_from, seen.steps, flow.service),
+        capacity=_capacity(seen, flow, set(here)),
+        plain={task: rate for task, rate in _by_task(*came, fired).items() if task not in here},
+        firings=here,
+        fires=fires,
+        fired_at_s=sorted({at for root in here for at in times[root]}),
+    )
 
 
 def _fired_at(firing: Firing, flows: Sequence[FlowSeen], resolution_s: float) -> list[float]:
@@ -141,22 +152,28 @@ def _firing_rate(times: Sequence[float], steps: Sequence[Step]) -> Rate | None:
     return regular or event_rate([Tally(step.since_s, step.until_s, at[step.until_s]) for step in steps])
 
 
-def _by_task(sightings: Sequence[Sighting], counted: int, steps: Sequence[Step], whole: Maybe[Rate]) -> dict[str, Rate]:
-    """The rate of every task: counted where every message was read, else its share of the whole."""
-    names = Counter(name for name in map(_task, sightings) if name)
-    if len(sightings) == counted:
-        return {name: event_rate(_tallies(sightings, steps, {name})) for name in names}
-    rate = whole if known(whole) else Rate(per_s=0.0, error_per_s=0.0)
-    shares = {name: count / len(sightings) for name, count in names.items()}
-    return {n: Rate(per_s=s * rate.per_s, error_per_s=s * rate.error_per_s, basis="sampled") for n, s in shares.items()}
+def _by_task(
+    sightings: Sequence[Sighting], counted: int, steps: Sequence[Step], whole: Maybe[Rate], fired: Collection[str] = ()
+) -> dict[str, Rate]:
+    """The rate of every task, children of `fired` tasks left out: counted where all was read, else its share of the whole."""
+    chosen = [sighting for sighting in sightings if _task(sighting) and not _is_fired(sighting, fired)]
+    names = Counter(map(_task, chosen))
+    if len(sightings) == counted or not known(whole):
+        return {name: event_rate(_tallies(chosen, steps, name)) for name in names if name}
+    shares = {name: count / len(sightings) for name, count in names.items() if name}
+    return {name: replace(_times(whole, share), basis="sampled") for name, share in shares.items()}
 
 
 def _task(sighting: Sighting) -> str | None:
     return sighting.label.task if isinstance(sighting.label, Label) else None
 
 
-def _tallies(sightings: Iterable[Sighting], steps: Sequence[Step], names: set[str]) -> list[Tally]:
-    at = Counter(sighting.at_s for sighting in sightings if _task(sighting) in names)
+def _is_fired(sighting: Sighting, fired: Collection[str]) -> bool:
+    return isinstance(sighting.label, Label) and sighting.label.is_child and sighting.label.task in fired
+
+
+def _tallies(sightings: Iterable[Sighting], steps: Sequence[Step], task: str) -> list[Tally]:
+    at = Counter(sighting.at_s for sighting in sightings if _task(sighting) == task)
     return [Tally(step.since_s, step.until_s, at[step.until_s]) for step in steps]
 
 

@@ -6,7 +6,7 @@ While a queue never runs empty, what leaves it is what its workers can do: that 
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import accumulate, pairwise
 
 from tidegate.facts.diagnosis import Rate
 from tidegate.facts.seen import FlowSeen, Step
@@ -69,32 +69,40 @@ def event_rate(tallies: Sequence[Tally]) -> Rate:
 
 
 def _batch_error(events: Sequence[Tally], per_s: float, span: float) -> float:
-    """Each gap between events should have brought per_s × gap messages; batches of what it brought too many or too few."""
+    """Each gap between events should have brought per_s × gap messages; batches of what it brought too many or too few.
+
+    Polls see an event up to one poll late: at both ends of every batch that adds a uniform error of min(1, per_s ×
+    resolution) events, of variance 1/12. It belongs to the batches and not to the whole, so it is taken off.
+    """
     surplus = [b.count - per_s * (b.until_s - a.until_s) for a, b in pairwise(events)]
     batches = min(BATCHES, len(surplus))
     if batches < 2:
         return per_s
     bounds = [round(i * len(surplus) / batches) for i in range(batches + 1)]
     sums = [sum(surplus[a:b]) for a, b in pairwise(bounds)]
-    return T_95 * math.sqrt(sum(s * s for s in sums) * batches / (batches - 1)) / span
+    rounding = min(1.0, per_s * _resolution(events)) ** 2 / 6
+    variance = max(0.0, sum(s * s for s in sums) / (batches - 1) - rounding)
+    return T_95 * math.sqrt(variance * batches) / span
 
 
 def regular_rate(times: Sequence[float], resolution_s: float) -> Rate | None:
     """The rate of a sender that keeps an interval, some of whose messages may have been missed; None where it keeps none.
 
-    Every gap must be a multiple of the median gap to within the resolution or a seventh of it; the interval is then the
-    whole span by the number of intervals in it.
+    The usual gap must be three times the resolution at least, or it would not show which gaps are two intervals. Every
+    moment must lie on the grid of that interval to within one and a half times the resolution or a seventh of the
+    interval; the interval is then the whole span by the number of intervals in it.
     """
     gaps = [b - a for a, b in pairwise(times)]
-    if len(gaps) < 3:
+    usual = sorted(gaps)[len(gaps) // 2] if gaps else 0.0
+    if len(gaps) < 3 or usual < 2.9 * resolution_s:
         return None
-    usual = sorted(gaps)[len(gaps) // 2]
-    multiples = [max(1, round(gap / usual)) for gap in gaps] if usual > 0 else []
-    slack = max(1.5 * resolution_s, usual / 7)
-    if not multiples or any(abs(gap - m * usual) > slack * m for gap, m in zip(gaps, multiples, strict=True)):
+    places = list(accumulate((max(1, round(gap / usual)) for gap in gaps), initial=0))
+    span = times[-1] - times[0]
+    interval = span / places[-1]
+    slack = max(1.5 * resolution_s, interval / 7)
+    if any(abs(at - times[0] - place * interval) > slack for at, place in zip(times, places, strict=True)):
         return None
-    interval = (times[-1] - times[0]) / sum(multiples)
-    return Rate(per_s=1 / interval, error_per_s=resolution_s / (times[-1] - times[0]) / interval, basis="regular")
+    return Rate(per_s=1 / interval, error_per_s=resolution_s / span / interval, basis="regular")
 
 
 def _resolution(events: Sequence[Tally]) -> float:
@@ -131,7 +139,7 @@ def measure(flow: FlowSeen, pushes_per_s: Maybe[float]) -> Flow:
     """The rates of one queue. `pushes_per_s` is what the server's statistics leave for it where it can't be counted."""
     steps = flow.steps
     if flow.problem is not None or not steps:
-        why = flow.problem or Unknown("the queue was not watched")
+        why = Unknown("the queue was not watched") if flow.problem is None else flow.problem
         return Flow(window_s=0.0, arrival=why, service=why, capacity=why, growth_per_s=why, counted=())
     window = steps[-1].until_s - steps[0].since_s
     run = counted_run(steps)

@@ -116,6 +116,8 @@ def _rarely_empty(steps: Sequence[Step]) -> Trend | None:
     empty = [index for index, step in enumerate(steps) if step.depth == 0]
     if not empty:
         return None
+    if steps[-1].until_s - steps[empty[-1]].until_s > (steps[-1].until_s - steps[0].since_s) * (1 - LEAST_PART):
+        return None
     before = max((step.depth for step in steps[: empty[-1]]), default=0)
     if steps[-1].depth > max(2 * before, _FEW):
         return Trend(State.SURGE, "it was empty a moment ago and rose in a burst")
@@ -160,7 +162,9 @@ def _by_rates(run: Sequence[Step], flow: Flow) -> Trend:
         )
     if net < -error:
         return Trend(State.DRAINING, "more leaves than arrives")
-    if flow.service.per_s > 0 and run[-1].depth / flow.service.per_s <= flow.window_s:
+    # A backlog that never was empty and rose may well go on rising, only too slowly to show.
+    rose = run[-1].depth > run[0].depth and all(step.depth for step in run)
+    if not rose and flow.service.per_s > 0 and run[-1].depth / flow.service.per_s <= flow.window_s:
         return Trend(State.OK, "what waits is taken within the window")
     return Trend(
         State.UNKNOWN, f"arrivals and departures balance within the error of {flow.window_s:.0f} s: look longer"

@@ -1,9 +1,11 @@
 """How rules speak: fine, noticed, or could not look; and words that several of them need."""
 
+import shlex
 from collections.abc import Mapping
 
 from tidegate.facts.diagnosis import Finding, Level, QueueReport, TaskReport
 from tidegate.facts.unknown import Unknown, known
+from tidegate.model.case import Case
 from tidegate.units import duration
 
 
@@ -22,6 +24,18 @@ def could_not_look(rule: str, what: str, unknown: Mapping[str, Unknown]) -> Find
 def unseen(**values: object) -> dict[str, Unknown]:
     """Those of the values that could not be seen."""
     return {name: value for name, value in values.items() if isinstance(value, Unknown)}
+
+
+def unread(case: Case) -> dict[str, Unknown]:
+    """The queues of which something may wait that was not looked into, by name."""
+    deep = {queue.name: queue.depth for queue in case.queues if isinstance(queue.depth, Unknown)}
+    why = Unknown("its messages were not looked at")
+    return deep | {queue.name: why for queue in case.waiting if case.census(queue.name) is None}
+
+
+def shell(text: str) -> str:
+    """A name as one word of a command line; names of queues come from outside, and remedies are pasted."""
+    return shlex.quote(text)
 
 
 def interval_advice(task: TaskReport) -> str | None:
