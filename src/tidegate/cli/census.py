@@ -4,9 +4,10 @@ import click
 from rich.text import Text
 
 from tidegate.cli.options import Target, reads_queue
-from tidegate.cli.render import console, safe, simple_table
+from tidegate.cli.render import console, safe
+from tidegate.cli.table import Column, print_table
 from tidegate.cli.text import to_json
-from tidegate.facts.seen import CensusSeen
+from tidegate.facts.seen import CensusSeen, TaskCount
 from tidegate.units import count, percent, plural, significant, size
 
 
@@ -47,15 +48,21 @@ def _show(result: CensusSeen) -> None:
     out = console()
     how = "counted exactly" if result.exact else f"estimated from {count(result.looked_at)} ({result.reach})"
     out.print(safe(f"{result.queue}: {plural(result.messages, 'message')}, {how}", "bold"))
-    table = simple_table(
-        ("task", "left"), *((name, "right") for name in ("messages", "share", "memory", "expired", "repeats"))
-    )
-    for row in result.by_task:
-        error = f" ± {significant(row.share_error * 100, 2)}" if not result.exact else ""
-        table.add_row(
-            safe(row.name), count(row.count), Text(f"{percent(row.share)}{error}"), size(row.bytes), count(row.expired),
-            count(row.duplicates),
-        )  # fmt: skip
-    out.print(table)
+    print_table(out, _columns(result), result.by_task)
     if result.undecodable:
         out.print(safe(f"undecodable: {count(result.undecodable)}", "yellow"))
+
+
+def _columns(result: CensusSeen) -> tuple[Column, ...]:
+    return (
+        Column("task", lambda row: safe(row.name), justify="left"),
+        Column("messages", lambda row: Text(count(row.count))),
+        Column("share", lambda row: Text(percent(row.share) + _error(row, result))),
+        Column("memory", lambda row: Text(size(row.bytes)), expendable=1),
+        Column("expired", lambda row: Text(count(row.expired)), expendable=2),
+        Column("repeats", lambda row: Text(count(row.duplicates)), expendable=3),
+    )
+
+
+def _error(row: TaskCount, result: CensusSeen) -> str:
+    return "" if result.exact else f" ± {significant(row.share_error * 100, 2)}"

@@ -6,7 +6,7 @@ import click
 
 from tidegate.cli.doctor import run
 from tidegate.cli.options import Duration, Target, reads_broker
-from tidegate.cli.render import console, queue_table
+from tidegate.cli.render import console, show_queues
 from tidegate.cli.text import to_json
 
 
@@ -29,4 +29,4 @@ def queues(target: Target, as_json: bool, verbose: bool, **options: Any) -> None
 
         click.echo(to_json(document(diagnosis.queues)))
     else:
-        console().print(queue_table(diagnosis.queues))
+        show_queues(diagnosis.queues, console())

@@ -1,11 +1,13 @@
 """Diagnoses, queues, messages and censuses as people read them: sentences first, then tables."""
 
-from collections.abc import Iterable, Sequence
+import os
+from collections.abc import Sequence
 
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from tidegate.cli.table import Column, print_table
 from tidegate.cli.text import printable
 from tidegate.facts.diagnosis import Diagnosis, Finding, Level, QueueReport, State, TaskReport
 from tidegate.facts.unknown import Maybe, known
@@ -21,11 +23,15 @@ _STATE_STYLE = {
 }
 _LEVEL_STYLE = {Level.OK: "green", Level.INFO: "cyan", Level.WARNING: "yellow", Level.CRITICAL: "bold red"}
 _MOST_TASKS = 8
+_FILE_WIDTH = 140
 
 
 def console() -> Console:
-    """Standard output; made at call time, so that it can be captured."""
-    return Console(highlight=False, emoji=False, soft_wrap=False)
+    """Standard output; made at call time, so that it can be captured. A file or a pipe is as wide as a table needs."""
+    out = Console(highlight=False, emoji=False, soft_wrap=False)
+    if not out.is_terminal and "COLUMNS" not in os.environ:
+        out.width = _FILE_WIDTH
+    return out
 
 
 def safe(text: object, style: str = "") -> Text:
@@ -36,9 +42,9 @@ def safe(text: object, style: str = "") -> Text:
 def show_diagnosis(diagnosis: Diagnosis, out: Console, *, verbose: bool = False) -> None:
     """The diagnosis: one line on the broker, the queues, what was found with evidence and remedy, and the cost."""
     out.print(_headline(diagnosis))
-    out.print(queue_table(diagnosis.queues))
+    show_queues(diagnosis.queues, out)
     if diagnosis.tasks:
-        out.print(task_table(diagnosis.tasks))
+        show_tasks(diagnosis.tasks, out)
     _memory(diagnosis, out)
     _findings(diagnosis.findings, out, verbose=verbose)
     out.print(safe(_cost(diagnosis), "dim"))
@@ -61,57 +67,44 @@ def _shown(value: Maybe[float | None], form: object) -> Text:
     return Text("never" if value is None else form(value))  # type: ignore[operator]
 
 
-def simple_table(*columns: tuple[str, str]) -> Table:
-    """A table without lines; columns of (name, justification)."""
-    table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold dim")
-    for name, justify in columns:
-        # Names may fold, numbers never: a folded number is another number.
-        table.add_column(name, justify=justify, overflow="fold", no_wrap=justify == "right")  # type: ignore[arg-type]
-    return table
+QUEUE_COLUMNS = (
+    Column("queue", lambda queue: safe(queue.name), justify="left"),
+    Column("state", lambda queue: Text(queue.state.value, style=_STATE_STYLE[queue.state]), justify="left"),
+    Column("waiting", lambda queue: _shown(queue.depth, count)),
+    Column("unacked", lambda queue: _shown(queue.unacked, count), expendable=3),
+    Column("in", lambda queue: _shown(queue.arrival_per_s, rate)),
+    Column("out", lambda queue: _shown(queue.service_per_s, rate)),
+    Column("growth", lambda queue: _shown(queue.growth_per_s, rate), expendable=1),
+    Column("oldest", lambda queue: _shown(queue.oldest_age_s, duration), expendable=4),
+    Column("memory", lambda queue: _shown(queue.bytes, size), expendable=2),
+    Column("empty in", lambda queue: _shown(queue.drain_s, duration)),
+)
+TASK_COLUMNS = (
+    Column("task", lambda task: safe(task.name), justify="left"),
+    Column("queue", lambda task: safe(task.queue), justify="left", expendable=2),
+    Column("share", lambda task: _shown(task.depth_share, percent), expendable=1),
+    Column("in", lambda task: _shown(task.arrival_per_s, rate), expendable=3),
+    Column("out", lambda task: _shown(task.service_per_s, rate), expendable=4),
+    Column("edge interval", lambda task: _shown(task.edge_interval_s, duration)),
+    Column("safe interval", lambda task: _shown(task.min_safe_interval_s, duration)),
+    Column("workers needed", lambda task: _shown(task.capacity_factor, _times), expendable=5),
+)
 
 
-def queue_table(queues: Iterable[QueueReport]) -> Table:
+def _times(factor: float) -> str:
+    return f"× {significant(factor, 3)}"
+
+
+def show_queues(queues: Sequence[QueueReport], out: Console) -> None:
     """One row a queue; `?` where it could not be seen."""
-    table = simple_table(
-        ("queue", "left"), ("state", "left"), ("waiting", "right"), ("unacked", "right"), ("in", "right"), ("out", "right"),
-        ("growth", "right"), ("oldest", "right"), ("memory", "right"), ("empty in", "right"),
-    )  # fmt: skip
-    for queue in queues:
-        table.add_row(
-            safe(queue.name),
-            Text(queue.state.value, style=_STATE_STYLE[queue.state]),
-            _shown(queue.depth, count),
-            _shown(queue.unacked, count),
-            _shown(queue.arrival_per_s, rate),
-            _shown(queue.service_per_s, rate),
-            _shown(queue.growth_per_s, rate),
-            _shown(queue.oldest_age_s, duration),
-            _shown(queue.bytes, size),
-            _shown(queue.drain_s, duration),
-        )
-    return table
+    print_table(out, QUEUE_COLUMNS, queues)
 
 
-def task_table(tasks: Sequence[TaskReport]) -> Table:
+def show_tasks(tasks: Sequence[TaskReport], out: Console) -> None:
     """The tasks that make most of the queues, with the interval the workers could sustain."""
-    table = simple_table(
-        ("task", "left"), ("queue", "left"), ("share", "right"), ("in", "right"), ("out", "right"),
-        ("edge interval", "right"), ("safe interval", "right"), ("workers needed", "right"),
-    )  # fmt: skip
-    for task in tasks[:_MOST_TASKS]:
-        table.add_row(
-            safe(task.name),
-            safe(task.queue),
-            _shown(task.depth_share, percent),
-            _shown(task.arrival_per_s, rate),
-            _shown(task.service_per_s, rate),
-            _shown(task.edge_interval_s, duration),
-            _shown(task.min_safe_interval_s, duration),
-            _shown(task.capacity_factor, lambda factor: f"× {significant(factor, 3)}"),
-        )
+    print_table(out, TASK_COLUMNS, tasks[:_MOST_TASKS])
     if len(tasks) > _MOST_TASKS:
-        table.add_row(Text(f"… {len(tasks) - _MOST_TASKS} more (--json shows all)", style="dim"))
-    return table
+        out.print(Text(f"… {len(tasks) - _MOST_TASKS} more (--json shows all)", style="dim"))
 
 
 def _memory(diagnosis: Diagnosis, out: Console) -> None:
