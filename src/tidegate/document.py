@@ -1,7 +1,7 @@
 """Facts to plain JSON-able data: the one place where `Unknown` becomes null with a reason.
 
-A dataclass becomes a dict of its fields; where any of them is `Unknown`, the dict gets null there and
-a map `unknown` of field to why.
+A dataclass becomes a dict of its fields, a mapping one of its keys; where any value in it is `Unknown`, the dict gets
+null there and a map `unknown` of field to why.
 """
 
 import dataclasses
@@ -20,7 +20,7 @@ def document(value: object) -> Any:
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         return None if isinstance(value, Unknown) else _fields(value)
     if isinstance(value, Mapping):
-        return {str(key): document(item) for key, item in value.items()}
+        return _with_reasons({str(key): item for key, item in value.items()})
     if isinstance(value, (list, tuple, set, frozenset)):
         return [document(item) for item in value]
     return _scalar(value)
@@ -40,7 +40,10 @@ def _scalar(value: object) -> Any:
 
 
 def _fields(value: Any) -> dict[str, Any]:
-    pairs = {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
+    return _with_reasons({field.name: getattr(value, field.name) for field in dataclasses.fields(value)})
+
+
+def _with_reasons(pairs: Mapping[str, Any]) -> dict[str, Any]:
     result = {name: document(item) for name, item in pairs.items()}
     unknown = {name: item.why for name, item in pairs.items() if isinstance(item, Unknown)}
     if unknown:

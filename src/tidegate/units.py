@@ -58,7 +58,8 @@ def size(amount: float) -> str:
     """Bytes in the binary unit people would use: `1.9 GB` is 1.9 × 2^30 bytes."""
     value = float(amount)
     for unit in _BYTE_UNITS:
-        if abs(value) < 1024 or unit == _BYTE_UNITS[-1]:
+        # 1023.5 would be written as 1,024.
+        if abs(value) < 1023.5 or unit == _BYTE_UNITS[-1]:
             break
         value /= 1024
     return f"{significant(value, 3)} {unit}"
@@ -74,7 +75,7 @@ def percent(share: float) -> str:
 
 
 def significant(value: float, digits: int) -> str:
-    """The value with so many significant digits, no exponent, no trailing zeros."""
+    """The value with so many significant digits, whole numbers in full; no exponent, no trailing zeros."""
     if value == 0 or not math.isfinite(value):
         return "0" if value == 0 else "∞"
     decimals = max(0, digits - 1 - math.floor(math.log10(abs(value))))

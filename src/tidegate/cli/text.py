@@ -23,4 +23,5 @@ def _escaped(char: str) -> str:
 
 def to_json(value: Any) -> str:
     """JSON in ASCII: no control character can reach the terminal in it."""
-    return json.dumps(value, indent=2, ensure_ascii=True)
+    # DEL is the one control character in ASCII that JSON leaves as it is.
+    return json.dumps(value, indent=2, ensure_ascii=True).replace("\x7f", "\\u007f")

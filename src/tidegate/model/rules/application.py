@@ -1,7 +1,7 @@
 """What the application says of itself (`-A`): its schedule against what the workers can do, and the usual suspects."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import groupby
 
 from tidegate.facts.diagnosis import Finding, Level, TaskReport
@@ -65,16 +65,21 @@ def under_the_edge(case: Case) -> Iterable[Finding]:
     entries = _entries(case)
     if not known(entries):
         return [could_not_look("TG132", "the schedule", {"entries": entries})]
-    rows = {task.name: task for task in case.tasks}
+    # Where a task is queued twice, the row that knows its interval decides.
+    rows = {task.name: task for task in sorted(case.tasks, key=lambda task: known(task.edge_interval_s))}
     judged = [(e, rows[e.task]) for e in entries if e.interval_s and e.task in rows]
     noticed = [finding for entry, task in judged if (finding := _interval(entry, task)) is not None]
     if noticed:
         return noticed
     unseen = [e for e in entries if e.interval_s and (e.task not in rows or not known(rows[e.task].edge_interval_s))]
     if unseen:
-        why = Unknown("the workers keep up, so their capacity does not show; it does while messages wait")
-        return [could_not_look("TG132", f"the safe interval of {unseen[0].name}", {"edge_interval_s": why})]
+        return [could_not_look("TG132", "every safe interval", {entry.name: _why(entry, rows) for entry in unseen})]
     return [fine("TG132", "Every interval leaves the workers room.")]
+
+
+def _why(entry: EntrySeen, rows: Mapping[str, TaskReport]) -> Unknown:
+    edge = rows[entry.task].edge_interval_s if entry.task in rows else None
+    return edge if isinstance(edge, Unknown) else Unknown("none of its messages was seen")
 
 
 def _interval(entry: EntrySeen, task: TaskReport) -> Finding | None:

@@ -1,13 +1,13 @@
 """What the queues are filled with: expired, repeated, fanned out, of one task, or unreadable."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from tidegate.facts.diagnosis import Finding, Level, QueueReport, State
 from tidegate.facts.seen import CensusSeen, KeyspaceSeen, TaskCount
-from tidegate.facts.unknown import Unknown, known
+from tidegate.facts.unknown import Unknown
 from tidegate.model.case import Case
 from tidegate.model.firing import Firing
-from tidegate.model.rules.saying import could_not_look, fine
+from tidegate.model.rules.saying import could_not_look, fine, quoted, shell, unread
 from tidegate.units import count, percent, plural
 
 #: Below this a queue is too short to speak of its composition.
@@ -20,6 +20,14 @@ def _censuses(case: Case) -> list[tuple[QueueReport, CensusSeen]]:
     return [(queue, census) for queue, census in rows if census is not None and census.messages]
 
 
+def _otherwise(case: Case, rule: str, healthy: str, noticed: Sequence[Finding]) -> list[Finding]:
+    """The healthy sentence where nothing was noticed, unless there were queues that could not be looked into."""
+    unknown = unread(case)
+    if unknown:
+        return [could_not_look(rule, "all that waits", unknown)]
+    return [] if noticed else [fine(rule, healthy)]
+
+
 def expired(case: Case) -> Iterable[Finding]:
     """TG105: messages past their `expires` still wait; a worker throws each away when it gets there."""
     noticed = []
@@ -27,7 +35,7 @@ def expired(case: Case) -> Iterable[Finding]:
         dead = sum(row.expired for row in census.by_task)
         if dead:
             noticed.append(_expired(queue, census, dead))
-    return noticed or [fine("TG105", "No waiting message has expired.")]
+    return noticed + _otherwise(case, "TG105", "No waiting message has expired.", noticed)
 
 
 def _expired(queue: QueueReport, census: CensusSeen, dead: int) -> Finding:
@@ -50,7 +58,7 @@ def dominating(case: Case) -> Iterable[Finding]:
     for queue, census in _censuses(case):
         if census.by_task and census.messages >= LEAST_DEPTH and census.by_task[0].share >= DOMINATING:
             noticed.append(_dominating(queue, census, census.by_task[0]))
-    return noticed or [fine("TG106", "No single task makes most of a queue.")]
+    return noticed + _otherwise(case, "TG106", "No single task makes most of a queue.", noticed)
 
 
 def _dominating(queue: QueueReport, census: CensusSeen, row: TaskCount) -> Finding:
@@ -71,7 +79,7 @@ def _dominating(queue: QueueReport, census: CensusSeen, row: TaskCount) -> Findi
         remedy="It has the queue to itself: its own rate decides (TG101)."
         if alone
         else "Give it a queue and workers of its own, so that other tasks need not wait behind it: "
-        f'task_routes = {{"{row.name}": {{"queue": "{queue.name}-slow"}}}}',
+        f"task_routes = {{{quoted(row.name)}: {{{quoted('queue')}: {quoted(queue.name + '-slow')}}}}}",
     )
 
 
@@ -82,7 +90,7 @@ def duplicates(case: Case) -> Iterable[Finding]:
         repeated = sum(row.duplicates for row in census.by_task)
         if census.messages >= LEAST_DEPTH and repeated / census.messages >= REPEATED:
             noticed.append(_repeated(queue, census, repeated))
-    return noticed or [fine("TG107", "Few messages repeat one another.")]
+    return noticed + _otherwise(case, "TG107", "Few messages repeat one another.", noticed)
 
 
 def _repeated(queue: QueueReport, census: CensusSeen, repeated: int) -> Finding:
@@ -108,7 +116,7 @@ def fan_out(case: Case) -> Iterable[Finding]:
         top = census.by_task[0].name if census.by_task else None
         if census.children_share >= FANNED_OUT and top not in seen:
             noticed.append(_children(queue, census))
-    return noticed or [fine("TG108", "No firing fans out into many messages.")]
+    return noticed + _otherwise(case, "TG108", "No firing fans out into many messages.", noticed)
 
 
 def _fires(case: Case, firing: Firing) -> Finding:
@@ -148,13 +156,8 @@ def _children(queue: QueueReport, census: CensusSeen) -> Finding:
 
 def unreadable(case: Case) -> Iterable[Finding]:
     """TG109: messages that can't be decoded, and queues that are no lists."""
-    broken = {queue.name: queue.depth for queue in case.queues if not known(queue.depth)}
-    noticed = [
-        could_not_look("TG109", f"the queue {name}", {"depth": why}) for name, why in broken.items() if not known(why)
-    ]
-    for queue, census in _censuses(case):
-        if census.undecodable:
-            noticed.append(_undecodable(queue, census))
+    noticed = [could_not_look("TG109", f"the queue {name}", {"depth": why}) for name, why in unread(case).items()]
+    noticed += [_undecodable(queue, census) for queue, census in _censuses(case) if census.undecodable]
     space = case.look.keyspace
     if isinstance(space, KeyspaceSeen) and not space.complete:
         noticed.append(_searched_in_part(space))
@@ -172,6 +175,6 @@ def _undecodable(queue: QueueReport, census: CensusSeen) -> Finding:
         level=Level.WARNING,
         sentence=f"Undecodable: {count(census.undecodable)} of the {count(census.messages)} messages in {queue.name}.",
         evidence={"queue": queue.name, "undecodable": census.undecodable, "messages": census.messages},
-        remedy=f"Look at one with `tidegate peek {queue.name}`: its producer does not write Celery's format. "
+        remedy=f"Look at one with `tidegate peek {shell(queue.name)}`: its producer does not write Celery's format. "
         "A worker that takes it logs an error and drops it.",
     )

@@ -23,6 +23,9 @@ def visibility(case: Case) -> Iterable[Finding]:
         return [_redelivered(f"A message deferred for {duration(eta)} is held by a worker", eta, timeout)]
     if known(held) and held is not None and held > timeout:
         return [_redelivered(f"A message was taken {duration(held)} ago and not acknowledged", held, timeout)]
+    unknown = unseen(furthest_eta_s=eta, oldest_running_age_s=held)
+    if unknown and unacked.count != 0:
+        return [could_not_look("TG120", "how long messages are held", unknown)]
     return [fine("TG120", f"Nothing is held longer than the visibility timeout of {duration(timeout)}.")]
 
 

@@ -6,7 +6,7 @@ from tidegate.facts.diagnosis import Finding, Level, QueueReport, State, TaskRep
 from tidegate.facts.unknown import Maybe, Unknown, known
 from tidegate.model.case import Case
 from tidegate.model.interval import TARGET_UTILISATION
-from tidegate.model.rules.saying import could_not_look, fine, interval_advice, wait_s
+from tidegate.model.rules.saying import could_not_look, fine, interval_advice, quoted, shell, unseen, wait_s
 from tidegate.units import count, duration, number, percent, plural, rate, significant
 
 #: A message that waits longer than this is late for most purposes; an hour is late for any periodic refresh.
@@ -15,6 +15,8 @@ LATE_S, VERY_LATE_S = 60.0, 3600.0
 
 def growth(case: Case) -> Iterable[Finding]:
     """TG101: a queue grows as long as more arrives than leaves; nothing but a change of one of the two ends that."""
+    if not case.queues:
+        return [could_not_look("TG101", "the growth", {"queues": Unknown("no queue was found")})]
     noticed = [finding for queue in case.queues for finding in _growth_of(case, queue)]
     return noticed or [fine("TG101", "No queue grows.", queues=len(case.queues))]
 
@@ -107,7 +109,7 @@ def _growth_remedy(case: Case, blamed: TaskReport | None) -> str:
     more = (
         f", or run {significant(_slots(blamed), 2)} times as many worker slots" if known(blamed.capacity_factor) else ""
     )
-    entry = f'{{"task": "{actor.name}", "schedule": {every}, "options": {{"expires": {every}}}}}'
+    entry = f'{{"task": {quoted(actor.name)}, "schedule": {every}, "options": {{"expires": {every}}}}}'
     return f"Send {actor.name} {advice}{more}. In beat_schedule: {entry}"
 
 
@@ -132,10 +134,17 @@ def _passing(queue: QueueReport) -> Finding:
 
 def stall(case: Case) -> Iterable[Finding]:
     """TG102: messages wait and none leaves."""
-    stalled = [queue for queue in case.queues if queue.state is State.STALLED]
-    if not stalled:
-        return [fine("TG102", "No queue stands still with messages waiting.")]
-    return [_stalled(queue) for queue in stalled]
+    noticed = [_stalled(queue) for queue in case.queues if queue.state is State.STALLED]
+    noticed += [_perhaps_stalled(queue) for queue in case.queues if queue.state is State.UNKNOWN and not _leaves(queue)]
+    return noticed or [fine("TG102", "No queue stands still with messages waiting.")]
+
+
+def _leaves(queue: QueueReport) -> bool:
+    return known(queue.service_per_s) and queue.service_per_s > 0
+
+
+def _perhaps_stalled(queue: QueueReport) -> Finding:
+    return could_not_look("TG102", f"whether {queue.name} stands still", {"state": Unknown(queue.state_reason)})
 
 
 def _stalled(queue: QueueReport) -> Finding:
@@ -145,7 +154,7 @@ def _stalled(queue: QueueReport) -> Finding:
         level=Level.CRITICAL,
         sentence=f"{queue.name} stands still: {depth} wait, {queue.state_reason.removeprefix('messages wait and ')}.",
         evidence={"queue": queue.name, "depth": queue.depth, "consumers": queue.consumers, "unacked": queue.unacked},
-        remedy=f"Start or restart the workers of this queue: celery -A proj worker -Q {queue.name}",
+        remedy=f"Start or restart the workers of this queue: celery -A proj worker -Q {shell(queue.name)}",
     )
 
 
@@ -154,7 +163,8 @@ def no_consumer(case: Case) -> Iterable[Finding]:
     heard = case.workers_alive()
     if not known(heard):
         return [could_not_look("TG103", "the workers", {"consumers": heard})]
-    noticed = [_unconsumed(queue) for queue in case.waiting if _is_unconsumed(queue)]
+    idle = [queue for queue in case.waiting if not _leaves(queue)]
+    noticed = [finding for queue in idle if (finding := _unconsumed(queue)) is not None]
     if noticed:
         return noticed
     if heard == 0:
@@ -163,18 +173,21 @@ def no_consumer(case: Case) -> Iterable[Finding]:
     return [fine("TG103", f"{plural(heard, 'worker')} heard.", workers=heard)]
 
 
-def _is_unconsumed(queue: QueueReport) -> bool:
-    idle = not known(queue.service_per_s) or queue.service_per_s == 0
-    return known(queue.consumers) and queue.consumers == 0 and idle
+def _unconsumed(queue: QueueReport) -> Finding | None:
+    """What to say of a queue that was not seen to lose a message; None where somebody takes from it."""
+    if known(queue.consumers) and queue.consumers:
+        return None
+    unknown = unseen(consumers=queue.consumers, service_per_s=queue.service_per_s)
+    return could_not_look("TG103", f"who takes from {queue.name}", unknown) if unknown else _nobody_takes(queue)
 
 
-def _unconsumed(queue: QueueReport) -> Finding:
+def _nobody_takes(queue: QueueReport) -> Finding:
     return Finding(
         rule="TG103",
         level=Level.CRITICAL,
         sentence=f"Nobody takes from {queue.name}: no worker of it was heard while {plural(_depth(queue), 'message')} waited.",
         evidence={"queue": queue.name, "depth": queue.depth, "consumers": 0},
-        remedy=f"Start a worker: celery -A proj worker -Q {queue.name}; if nothing needs the queue, stop sending to it.",
+        remedy=f"Start a worker: celery -A proj worker -Q {shell(queue.name)}; if nothing needs the queue, stop sending to it.",
     )
 
 
@@ -192,7 +205,7 @@ def _unheard(blocked: Maybe[int]) -> Finding:
     """No heartbeat, but clients may wait for messages: workers started with --without-heartbeat are silent."""
     if not known(blocked):
         return could_not_look("TG103", "who waits for messages (no worker was heard)", {"blocked_consumers": blocked})
-    return fine("TG103", f"No worker was heard, but {plural(blocked, 'client')} waits for messages.", blocked=blocked)
+    return fine("TG103", f"No worker was heard, but clients wait for messages: {blocked}.", blocked=blocked)
 
 
 def _depth(queue: QueueReport) -> int:
@@ -201,13 +214,14 @@ def _depth(queue: QueueReport) -> int:
 
 def stale(case: Case) -> Iterable[Finding]:
     """TG104: a message that comes now waits so long that its result will be late."""
-    unjudged = [queue for queue in case.waiting if _wait(queue) is None]
+    unseen_ones = {queue.name: queue.depth for queue in case.queues if isinstance(queue.depth, Unknown)}
+    unjudged = [queue.name for queue in case.waiting if _wait(queue) is None]
     late = [(queue, wait) for queue in case.waiting if (wait := _wait(queue)) is not None and wait > LATE_S]
-    if not late and not unjudged:
-        return [fine("TG104", "Nothing waits long.")]
-    why = Unknown("none leaves, and they carry no time of publication")
-    unknown = [could_not_look("TG104", f"how long messages of {q.name} wait", {"wait_s": why}) for q in unjudged]
-    return [_late(queue, wait) for queue, wait in late] + unknown
+    why = Unknown("none was seen to leave, and they carry no time of publication")
+    unknown = unseen_ones | dict.fromkeys(unjudged, why)
+    noticed = [_late(queue, wait) for queue, wait in late]
+    noticed += [could_not_look("TG104", f"how long messages of {q} wait", {"wait_s": w}) for q, w in unknown.items()]
+    return noticed or [fine("TG104", "Nothing waits long.")]
 
 
 def _wait(queue: QueueReport) -> float | None:
@@ -215,15 +229,19 @@ def _wait(queue: QueueReport) -> float | None:
 
 
 def _late(queue: QueueReport, wait: float) -> Finding:
-    cleared = queue.drain_s
-    clears = f"clears in about {duration(cleared)}" if known(cleared) and cleared is not None else "does not clear"
     return Finding(
         rule="TG104",
         level=Level.WARNING if wait > VERY_LATE_S or queue.state is State.GROWING else Level.INFO,
-        sentence=f"Messages of {queue.name} wait about {duration(wait)}; the backlog of {count(_depth(queue))} {clears}.",
+        sentence=f"Messages of {queue.name} wait about {duration(wait)}; the backlog of {count(_depth(queue))} {_clears(queue)}.",
         evidence={"queue": queue.name, "wait_s": wait, "depth": queue.depth, "drain_s": queue.drain_s},
         remedy=(
             "Where a late run is worthless (a refresh is), give its entry `expires`; to drop everything that waits: "
-            f"celery -A proj purge -Q {queue.name}"
+            f"celery -A proj purge -Q {shell(queue.name)}"
         ),
     )
+
+
+def _clears(queue: QueueReport) -> str:
+    if not known(queue.drain_s):
+        return "shows no trend"
+    return "does not clear" if queue.drain_s is None else f"clears in about {duration(queue.drain_s)}"

@@ -1,12 +1,13 @@
 """Where Redis's memory goes, what bounds it, and when it is full."""
 
+import math
 from collections.abc import Iterable
 
 from tidegate.facts.diagnosis import Finding, Level, State
-from tidegate.facts.seen import KeyFamily, KeyspaceSeen
-from tidegate.facts.unknown import Unknown, known
+from tidegate.facts.seen import KeyFamily, KeyspaceSeen, ServerSeen
+from tidegate.facts.unknown import Maybe, Unknown, known
 from tidegate.model.case import Case
-from tidegate.model.rules.saying import could_not_look, fine, unseen
+from tidegate.model.rules.saying import could_not_look, fine, shell, unseen
 from tidegate.units import count, duration, percent, plural, size
 
 NEAR, VERY_NEAR, REACHED = 0.75, 0.9, 0.99
@@ -37,7 +38,12 @@ def no_limit(case: Case) -> Iterable[Finding]:
 
 def _suggested_limit(case: Case) -> str:
     system = case.look.server.system_memory_bytes
-    return f"{int(system * 0.6) >> 20}mb" if known(system) else "4gb"
+    return _megabytes(system * 0.6) if known(system) else "4gb"
+
+
+def _megabytes(number: float) -> str:
+    """A size as redis.conf has it; never 0, which would mean no limit."""
+    return f"{max(1, math.ceil(number / (1 << 20)))}mb"
 
 
 def evicting(case: Case) -> Iterable[Finding]:
@@ -71,10 +77,11 @@ def persistence(case: Case) -> Iterable[Finding]:
     if unknown:
         return [could_not_look("TG112", "persistence", unknown)]
     kinds = [name for name, on in (("AOF", server.aof_enabled), ("RDB snapshots", server.rdb_save)) if on]
-    bounded = known(server.maxmemory_bytes) and server.maxmemory_bytes > 0
     if not kinds:
         return [fine("TG112", "Nothing is written to disk: after a restart of Redis the queues are empty.", aof=False)]
-    if bounded:
+    if not known(server.maxmemory_bytes):
+        return [could_not_look("TG112", "the memory limit", unseen(maxmemory_bytes=server.maxmemory_bytes))]
+    if server.maxmemory_bytes:
         return [
             fine("TG112", f"Messages survive a restart ({' and '.join(kinds)}), and memory is bounded apart from that.")
         ]
@@ -142,8 +149,8 @@ def at_limit(case: Case) -> Iterable[Finding]:
             "started exits at once, running ones may die at their next acknowledgement, publishing fails, and `celery purge` "
             "can report success and remove nothing.",
             evidence={"used_bytes": used, "limit_bytes": limit},
-            remedy=f"Make room first: redis-cli CONFIG SET maxmemory {int(limit * 1.25) >> 20}mb; then start the workers. Where "
-            "everything that waits is worthless: redis-cli UNLINK " + _largest_queue(case),
+            remedy=f"Make room first: redis-cli CONFIG SET maxmemory {_megabytes(max(used, limit) * 1.25)}; then start the "
+            f"workers. Where everything that waits is worthless: redis-cli UNLINK {shell(_largest_queue(case))}",
         )
     ]
 
@@ -158,6 +165,9 @@ def unexplained(case: Case) -> Iterable[Finding]:
     families, used = case.memory.by_family, case.memory.used_bytes
     if not known(families) or not known(used):
         return [could_not_look("TG115", "what fills the memory", unseen(by_family=families, used_bytes=used))]
+    unweighed = {queue.name: queue.bytes for queue in case.queues if isinstance(queue.bytes, Unknown)}
+    if unweighed:
+        return [could_not_look("TG115", "what the queues weigh", unweighed)]
     own = families.get("queues", 0) + families.get("unacked", 0)
     largest = sorted(((weight, name) for name, weight in families.items() if weight), reverse=True)[:3]
     if used < WORTH_MENTIONING or own >= used / 2:
@@ -193,10 +203,22 @@ def fragmentation(case: Case) -> Iterable[Finding]:
         return [could_not_look("TG116", "the resident memory", unseen(used_bytes=used, rss_bytes=rss))]
     if rss > 1.5 * used and rss - used > WORTH_MENTIONING:
         return [_fragmented(used, rss)]
-    forks = (known(server.rdb_save) and server.rdb_save) or (known(server.aof_enabled) and server.aof_enabled)
-    if forks and known(system) and 2 * used > system:
-        return [_copy_on_write(used, system)]
-    return [fine("TG116", f"The process holds {size(rss)} for {size(used)} of data.", rss_bytes=rss, used_bytes=used)]
+    forks = _forks(server)
+    if (known(forks) and not forks) or (known(system) and 2 * used <= system):
+        return [
+            fine("TG116", f"The process holds {size(rss)} for {size(used)} of data.", rss_bytes=rss, used_bytes=used)
+        ]
+    if not known(forks) or not known(system):
+        unknown = unseen(persistence=forks, system_memory_bytes=system)
+        return [could_not_look("TG116", "what a snapshot would need", unknown)]
+    return [_copy_on_write(used, system)]
+
+
+def _forks(server: ServerSeen) -> Maybe[bool]:
+    """True where the server writes its data to disk from a child process, which copies the pages that change."""
+    ways = [server.aof_enabled, server.rdb_save]
+    unknown = next((way for way in ways if isinstance(way, Unknown)), None)
+    return True if any(known(way) and way for way in ways) else unknown if unknown is not None else False
 
 
 def _fragmented(used: int, rss: int) -> Finding:

@@ -1,5 +1,6 @@
 """How rules speak: fine, noticed, or could not look; and words that several of them need."""
 
+import json
 import shlex
 from collections.abc import Mapping
 
@@ -36,6 +37,11 @@ def unread(case: Case) -> dict[str, Unknown]:
 def shell(text: str) -> str:
     """A name as one word of a command line; names of queues come from outside, and remedies are pasted."""
     return shlex.quote(text)
+
+
+def quoted(text: str) -> str:
+    """A name as a string of Python source, on one line whatever stands in it."""
+    return json.dumps(text)
 
 
 def interval_advice(task: TaskReport) -> str | None:
