@@ -8,10 +8,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from tidegate.broker.client import Broker, Command, Refusal, as_text
+from tidegate.errors import AccessDenied, CannotLook, NotAQueue
 from tidegate.facts.unknown import Maybe, Unknown
 
 #: Commands in one pipeline: enough to hide the round trip, few enough to keep the server's turns short.
 _BATCH = 200
+#: The year 2286.
+_LATEST_EPOCH = 1e10
 
 
 def refused(broker: Broker, command: str, refusal: Refusal) -> Unknown:
@@ -27,6 +30,14 @@ def refused(broker: Broker, command: str, refusal: Refusal) -> Unknown:
     if "unknown command" in refusal.why.lower():
         return Unknown(f"the server does not offer {command}")
     return Unknown(f"{command} was refused: {refusal.why}")
+
+
+def unreadable(broker: Broker, key: str, refusal: Refusal) -> CannotLook:
+    """The error for a list whose elements the server does not give out."""
+    if "WRONGTYPE" in refusal.why:
+        return NotAQueue(f"{key!r} is no queue: the key is no list")
+    why = refused(broker, "LRANGE", refusal).why
+    return AccessDenied(why) if refusal.denied else CannotLook(why)
 
 
 def info(broker: Broker) -> Maybe[Mapping[str, str]]:
@@ -176,7 +187,10 @@ def clients(broker: Broker) -> Maybe[list[dict[str, str]]]:
 
 @dataclass(frozen=True, slots=True)
 class Taken:
-    """Messages that workers hold: the raw values with the time each was delivered, oldest first."""
+    """Messages that workers hold: the raw values with the time each was delivered, oldest first.
+
+    What is said to have been delivered at no time a clock could show is not among them.
+    """
 
     count: Maybe[int]
     rows: list[tuple[float, bytes]]
@@ -197,7 +211,8 @@ def taken(broker: Broker, at_most: int) -> Taken:
     values = broker.one("HMGET", layout.unacked_key(), *tags)
     if isinstance(values, Refusal):
         return Taken(int(count), [])
-    return Taken(int(count), [(at, value) for at, value in zip(scores, values, strict=True) if value is not None])
+    rows = zip(scores, values, strict=True)
+    return Taken(int(count), [(at, value) for at, value in rows if value is not None and 0 < at < _LATEST_EPOCH])
 
 
 def batched(broker: Broker, commands: Iterable[Command]) -> list[Any]:

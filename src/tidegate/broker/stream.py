@@ -15,7 +15,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from tidegate.broker.client import Broker, Command, Refusal
-from tidegate.errors import StoppedAnswering
+from tidegate.broker.reads import unreadable
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,8 +50,7 @@ def stream_list(
     seen, at_most = 0, -1
     for answer in broker.stream(_requests(key, depth, element_bytes, chunks)):
         if isinstance(answer, Refusal):
-            message = f"the list {key!r} can't be read on: {answer.why}"
-            raise StoppedAnswering(message)
+            raise unreadable(broker, key, answer)
         if isinstance(answer, int):
             at_most = max(answer, seen)
             continue

@@ -3,11 +3,12 @@
 import difflib
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 from tidegate.broker.client import Broker
 from tidegate.broker.reads import CommandTime, command_times, info
-from tidegate.errors import NothingFound
+from tidegate.errors import AccessDenied, NotAQueue, NothingFound
 from tidegate.facts.seen import AppSeen, CensusSeen, Cost, Look, QueueSeen, ServerSeen, WorkerAnswer
 from tidegate.facts.unknown import Maybe, Unknown, known
 from tidegate.observe.flow import FlowMeter
@@ -146,7 +147,9 @@ def _censuses(broker: Broker, queues: Iterable[QueueSeen]) -> dict[str, CensusSe
     for queue in queues:
         if known(queue.depth) and queue.depth:
             keys = [broker.layout.list_of(queue.name, step) for step in queue.by_priority]
-            result[queue.name] = sample_census(broker, queue.name, keys, GLANCE)
+            # A list that may be counted and not read has no census; everything else is still worth saying.
+            with suppress(AccessDenied, NotAQueue):
+                result[queue.name] = sample_census(broker, queue.name, keys, GLANCE)
     return result
 
 
