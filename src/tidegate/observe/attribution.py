@@ -2,6 +2,9 @@
 
 A queue that runs empty shows only part of what passes through it. The server counts every LPUSH; what the counted
 queues leave of a step's pushes belongs to the one that could not be counted. Where several could not, it stays open.
+
+The lists are read a moment before the server's count, so a push between the two belongs to the next step's messages:
+what a step has too many or too few is carried over to the next one.
 """
 
 from collections.abc import Mapping, Sequence
@@ -9,8 +12,9 @@ from dataclasses import replace
 
 from tidegate.facts.seen import Step
 
-#: More pushes than messages, in steps in which every message was counted: somebody else pushes to lists of this server.
-_MOST_FOREIGN = 0.02
+#: More pushes than messages, over all steps in which every message was counted, than the moments between the reads
+#: explain: somebody else pushes to lists of this server.
+_MOST_FOREIGN, _SKEW_PER_RUN = 0.1, 3
 
 
 def attribute(steps: Mapping[str, Sequence[Step]], pushes: Sequence[int]) -> dict[str, list[Step]]:
@@ -21,12 +25,14 @@ def attribute(steps: Mapping[str, Sequence[Step]], pushes: Sequence[int]) -> dic
     result = {name: list(rows) for name, rows in steps.items()}
     if not result or any(len(rows) != len(pushes) for rows in result.values()) or _is_foreign(result, pushes):
         return result
+    carried = 0
     for index, pushed in enumerate(pushes):
-        rest = pushed - sum(rows[index].arrivals for rows in result.values())
+        rest = pushed - sum(rows[index].arrivals for rows in result.values()) + carried
         open_ones = [name for name, rows in result.items() if not rows[index].exact]
-        if rest == 0 or (rest > 0 and len(open_ones) == 1):
-            for name in open_ones:
-                result[name][index] = _filled(result[name][index], rest)
+        settled = rest == 0 or (rest > 0 and len(open_ones) == 1)
+        for name in open_ones if settled else ():
+            result[name][index] = _filled(result[name][index], rest)
+        carried = rest if not open_ones or rest < 0 else 0
     return result
 
 
@@ -36,7 +42,11 @@ def _filled(step: Step, rest: int) -> Step:
 
 
 def _is_foreign(steps: Mapping[str, Sequence[Step]], pushes: Sequence[int]) -> bool:
-    counted = [index for index in range(len(pushes)) if all(rows[index].exact for rows in steps.values())]
-    arrived = sum(rows[index].arrivals for rows in steps.values() for index in counted)
-    pushed = sum(pushes[index] for index in counted)
-    return pushed - arrived > max(2, _MOST_FOREIGN * pushed)
+    counted = [all(rows[index].exact for rows in steps.values()) for index in range(len(pushes))]
+    runs = sum(now and not before for before, now in zip([False, *counted], counted, strict=False))
+    surplus = sum(
+        pushed - sum(rows[index].arrivals for rows in steps.values())
+        for index, pushed in enumerate(pushes)
+        if counted[index]
+    )
+    return surplus > _MOST_FOREIGN * sum(pushes) + _SKEW_PER_RUN * runs
