@@ -1,0 +1,60 @@
+"""One run: a private server, a backlog, and every part measured against its baseline; a table on stdout."""
+
+import argparse
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+
+import redis
+
+from benchmarks import fill
+from benchmarks.instruments import note
+from benchmarks.measurements import Bench, Row, exact, flow, sampled, stalls
+from tidegate.demo.broker import PrivateBroker
+
+PARTS = {"exact": exact, "sample": sampled, "doctor": flow, "stalls": stalls}
+
+
+def arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser.add_argument("--messages", type=int, default=200_000, help="depth of the queue (the incident: 2017633)")
+    parser.add_argument("--keys", type=int, default=100_000, help="other keys in the database")
+    parser.add_argument("--rounds", type=int, default=3, help="how often each timing is repeated, interleaved")
+    parser.add_argument("--window", type=float, default=10.0, help="seconds that doctor watches")
+    parser.add_argument("--only", choices=sorted(PARTS), action="append", help="measure this part only")
+    return parser.parse_args()
+
+
+@contextmanager
+def prepared(options: argparse.Namespace) -> Iterator[Bench]:
+    """A server with the backlog, the other keys, and the queue of distinct bodies."""
+    with PrivateBroker() as broker, redis.Redis(unix_socket_path=str(broker.socket_path)) as client:
+        note(f"{broker.server} {broker.version}: filling {options.messages:,} messages twice, {options.keys:,} keys")
+        _tell(fill.push(client, fill.QUEUE, fill.backlog(options.messages)), options.messages)
+        _tell(fill.push(client, fill.DISTINCT, fill.all_distinct(options.messages)), options.messages)
+        _tell(fill.other_keys(client, options.keys), options.keys)
+        yield Bench(client, str(broker.socket_path), broker.socket_url, options.rounds, options.window)
+
+
+def _tell(counts: Iterable[int], total: int) -> None:
+    for number, count in enumerate(counts):
+        if number % 400 == 399:
+            note(f"  {count:,} of {total:,}")
+
+
+def show(rows: Iterable[Row]) -> None:
+    """The table: what, measured, against what, ratio, and the bound where one is promised."""
+    lines = [("what", "measured", "baseline", "ratio", "promised", ""), *(row.cells() for row in rows)]
+    widths = [max(len(line[column]) for line in lines) for column in range(6)]
+    for line in lines:
+        print("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip())
+
+
+def main() -> None:
+    options = arguments()
+    chosen = [part for name, part in PARTS.items() if not options.only or name in options.only]
+    with prepared(options) as bench:
+        show([row for part in chosen for row in part(bench)])
+
+
+if __name__ == "__main__":
+    main()
