@@ -82,7 +82,7 @@ def _early(flow: FlowSeen) -> list[Sighting]:
 
 
 def _came(flow: FlowSeen) -> dict[str, Mapping[str, float]]:
-    counts = _children(flow.arrived, {step.until_s: step.arrivals for step in flow.steps})
+    counts = _children(flow.arrived, [(step, step.arrivals) for step in flow.steps])
     whole = _uncut(flow.arrived, flow.steps)
     # Children of one firing come together, so one that lies within the window is whole.
     kept = list(counts)[1:-1] if len(counts) > 2 else list(counts)
@@ -90,21 +90,37 @@ def _came(flow: FlowSeen) -> dict[str, Mapping[str, float]]:
 
 
 def _left(flow: FlowSeen) -> dict[str, Mapping[str, float]]:
-    counts = _children(flow.departed, {step.until_s: step.departures for step in flow.steps})
+    # What left unseen came in the same step, so it belongs to none of those that were seen to leave.
+    counts = _children(flow.departed, [(step, step.departures) for step in flow.steps if step.waiting])
     return {root: counts[root] for root in list(counts)[1:-1]}
 
 
-def _children(sightings: Sequence[Sighting], counted: Mapping[float, int]) -> dict[str, Mapping[str, float]]:
-    """Children by task for every root; where of a step's messages only some were read, each stands for its share."""
-    read = Counter(sighting.at_s for sighting in sightings)
+def _children(sightings: Sequence[Sighting], counted: Sequence[tuple[Step, int]]) -> dict[str, Mapping[str, float]]:
+    """Children by task for every root, from what was read and how many were counted in each step."""
     by_root: dict[str, dict[str, float]] = {}
-    for sighting in sightings:
+    for sighting, weight in zip(sightings, _weights(sightings, counted), strict=True):
         label = sighting.label
         if isinstance(label, Label) and label.is_child and label.root_id and label.task:
-            weight = max(1.0, counted.get(sighting.at_s, 0) / read[sighting.at_s])
             tasks = by_root.setdefault(label.root_id, defaultdict(float))
             tasks[label.task] += weight
     return dict(by_root)
+
+
+def _weights(sightings: Sequence[Sighting], counted: Sequence[tuple[Step, int]]) -> list[float]:
+    """How many messages each one read stands for.
+
+    Where only some of a busy queue's were read, each stands for its share. Where workers took some from an empty queue
+    unseen, they took the oldest: those belong to the oldest that was seen, then or in the step after.
+    """
+    read = Counter(sighting.at_s for sighting in sightings)
+    share, first, unseen = {}, {}, 0
+    for step, count in counted:
+        here = read[step.until_s]
+        unseen += 0 if step.waiting else max(0, count - here)
+        share[step.until_s] = max(1.0, count / here) if step.waiting and here else 1.0
+        if here:
+            first[step.until_s], unseen = unseen, 0
+    return [share.get(sighting.at_s, 1.0) + first.pop(sighting.at_s, 0) for sighting in sightings]
 
 
 def _uncut(sightings: Sequence[Sighting], steps: Sequence[Step]) -> set[str]:
