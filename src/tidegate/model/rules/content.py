@@ -12,6 +12,7 @@ from tidegate.units import count, percent, plural
 
 #: Below this a queue is too short to speak of its composition.
 LEAST_DEPTH = 20
+_TAKEN = Unknown("messages are taken as they come, before they can be read")
 DOMINATING, REPEATED, FANNED_OUT = 0.5, 0.1, 0.5
 
 
@@ -116,6 +117,9 @@ def fan_out(case: Case) -> Iterable[Finding]:
         top = census.by_task[0].name if census.by_task else None
         if census.children_share >= FANNED_OUT and top not in seen:
             noticed.append(_children(queue, census))
+    hidden = {name: _TAKEN for name, flow in case.look.flows.items() if flow.arrivals_sampled_from and not flow.arrived}
+    if hidden and not noticed:
+        return [could_not_look("TG108", "what fires what", hidden)]
     return noticed + _otherwise(case, "TG108", "No firing fans out into many messages.", noticed)
 
 
