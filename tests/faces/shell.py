@@ -77,6 +77,12 @@ sys.exit(os.waitstatus_to_exitcode(status) % 256)
 """
 
 
+def briefly(command: tuple[str, ...], url: str) -> list[str]:
+    """The same, where what is in the broker matters and not how it moves; of a queue, all of it."""
+    more = {"doctor": ("--window", "0.1"), "queues": ("--window", "0.1"), "peek": ("-n", "10000")}
+    return words(command, url, *more.get(command[0], ()))
+
+
 def run(*arguments: str | bytes, environment: Mapping[str, str] | None = None) -> Ran:
     """`python -m tidegate …` in a process of its own, ended by force after `LONGEST_S`."""
     with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err, tempfile.TemporaryFile() as report:
@@ -156,6 +162,12 @@ def assert_harmless(ran: Ran) -> None:
     assert "Exception ignored" not in ran.said
     assert not steering(ran.shown), sorted(map(ascii, steering(ran.shown)))
     assert not steering(ran.said)
+
+
+def assert_every_command_is_harmless(url: str) -> None:
+    """All commands, as text and as JSON, in this process."""
+    for command in COMMANDS:
+        (assert_harmless_json if "--json" in command else assert_harmless)(call(*briefly(command, url)))
 
 
 def assert_harmless_json(ran: Ran) -> None:

@@ -13,7 +13,17 @@ import redis
 
 from broker.elements import element, with_headers
 from faces.hostile import TEXTS, bombs, invalid_names, not_messages, of_bytes, texts_everywhere
-from faces.shell import COMMANDS, LONGEST_S, assert_harmless, assert_harmless_json, assert_one_line, call, run, words
+from faces.shell import (
+    COMMANDS,
+    LONGEST_S,
+    Ran,
+    assert_every_command_is_harmless,
+    assert_harmless,
+    assert_one_line,
+    call,
+    run,
+    words,
+)
 
 BINDINGS = "_kombu.binding.celery"
 MOST_MB = 400
@@ -30,13 +40,6 @@ def client(redis_client: redis.Redis) -> Iterator[redis.Redis]:
     """An empty database, but for the binding of the queue `celery`."""
     redis_client.sadd(BINDINGS, bound(b"celery"))
     yield redis_client
-
-
-def assert_every_command_is_harmless(url: str) -> None:
-    for command in COMMANDS:
-        more = ALL if command[0] == "peek" else ()
-        ran = call(*words(command, url, *more))
-        (assert_harmless_json if "--json" in command else assert_harmless)(ran)
 
 
 # --- Texts
@@ -56,7 +59,7 @@ def test_no_text_in_a_message_steers_the_terminal(client: redis.Redis, broker_ur
 
 def test_the_program_itself_is_as_careful(client: redis.Redis, broker_url: str) -> None:
     client.lpush("celery", *texts_everywhere(), *invalid_names(), *not_messages())
-    for command in (COMMANDS[0], COMMANDS[4], COMMANDS[5], COMMANDS[8]):
+    for command in (COMMANDS[0], COMMANDS[4], COMMANDS[8]):
         assert_harmless(run(*words(command, broker_url)))
 
 
@@ -90,7 +93,6 @@ def test_a_queue_of_any_name_can_be_asked_for(name: bytes, client: redis.Redis, 
         ["queues", "-Q", name, "--window", "0.2"],
     ):
         assert_harmless(run(*look, broker_url))
-        assert_harmless_json(run(*look, broker_url, "--json"))
 
 
 def test_where_the_name_is_not_found_it_is_shown_harmlessly(client: redis.Redis, broker_url: str) -> None:
@@ -109,7 +111,7 @@ def test_a_key_prefix_of_another_application_is_shown_harmlessly(redis_client: r
 
 def test_a_terminal_that_knows_ascii_alone_gets_the_rest_written_out(client: redis.Redis, broker_url: str) -> None:
     client.lpush("celery", with_headers(task="漢字.é"))
-    for command in COMMANDS[::2]:
+    for command in (COMMANDS[0], COMMANDS[4]):
         ran = run(*words(command, broker_url), environment={"PYTHONIOENCODING": "ascii"})
         assert_harmless(ran)
         assert ran.out.isascii()
@@ -193,18 +195,26 @@ def test_no_byte_of_a_message_is_executed(client: redis.Redis, broker_url: str, 
     assert not canary.exists()
 
 
-@pytest.mark.parametrize(("large", "beside"), [(1, 0), (1, 2000), (6, 0)])
-def test_messages_of_fifty_megabytes_cost_bounded_memory_and_time(
-    large: int, beside: int, client: redis.Redis, broker_url: str
+@pytest.mark.parametrize("beside", [0, 2000])
+def test_a_message_of_fifty_megabytes_costs_bounded_memory_and_time(
+    beside: int, client: redis.Redis, broker_url: str
 ) -> None:
-    small = [element()] * beside
-    for _ in range(large):
-        client.lpush("celery", of_bytes(50_000_000))
+    client.lpush("celery", of_bytes(50_000_000))
     if beside:
-        client.lpush("celery", *small)
-        client.rpush("celery", *small)
-    for command in COMMANDS[::2]:
-        ran = run(*words(command, broker_url))
-        assert_harmless(ran)
-        assert ran.peak_mb < MOST_MB, command
-        assert ran.took_s < LARGE_S, command
+        client.lpush("celery", *[element()] * beside)
+        client.rpush("celery", *[element()] * beside)
+    for command in (COMMANDS[0], COMMANDS[4], COMMANDS[6]):
+        assert_bounded(run(*words(command, broker_url)))
+
+
+def test_several_of_them_cost_hardly_more_than_one(client: redis.Redis, broker_url: str) -> None:
+    for _ in range(4):
+        client.lpush("celery", of_bytes(50_000_000))
+    for command in (COMMANDS[0], COMMANDS[6], COMMANDS[8]):
+        assert_bounded(run(*words(command, broker_url)))
+
+
+def assert_bounded(ran: Ran) -> None:
+    assert_harmless(ran)
+    assert ran.peak_mb < MOST_MB
+    assert ran.took_s < LARGE_S
