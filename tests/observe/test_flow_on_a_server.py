@@ -4,7 +4,7 @@ import threading
 from collections.abc import Sequence
 
 import redis
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from list_model import acts, fresh, put_back
 from mirrored_list import Mirrored
@@ -20,6 +20,7 @@ Acts = Sequence[tuple[str, int]]
 
 @settings(max_examples=150, deadline=None)
 @given(start=st.integers(0, 60), rounds=st.lists(acts(60), max_size=6))
+@example(start=0, rounds=[[("push", 2), ("pop", 2), ("restore", 1)], [("restore", 1)]])
 def test_exact_steps_are_what_really_happened(valkey: PrivateBroker, start: int, rounds: list[Acts]) -> None:
     valkey.ask("FLUSHALL")
     address = parse_address(valkey.socket_url)

@@ -147,6 +147,23 @@ def test_a_kept_rest_of_a_cleaned_up_list_is_not_taken_for_arrivals() -> None:
     assert (step.arrivals, step.departures, step.exact) == (1, 1, False)
 
 
+@settings(max_examples=500, deadline=None)
+@given(start=st.integers(0, 20), rounds=st.lists(acts(), max_size=8))
+def test_of_a_list_in_full_sight_every_step_accounts_for_the_change_of_depth(start: int, rounds: list[Acts]) -> None:
+    model = ListModel()
+    model.push(start)
+    depth = start
+    for step, _ in follow(model, rounds, 1000, 0):
+        assert step.arrivals + step.restores - step.departures == step.depth - depth
+        depth = step.depth
+
+
+def test_a_message_put_back_beside_another_is_counted_as_put_back_though_nothing_marks_the_step() -> None:
+    restored = put_back(fresh())
+    step = step_between([restored], [restored, put_back(fresh())])
+    assert (step.arrivals, step.departures, step.restores, step.exact) == (0, 0, 1, False)
+
+
 def test_where_only_the_depth_is_read_the_change_is_a_bound() -> None:
     meter = ListMeter()
     meter.feed(Reading(0.0, 10, [], []))

@@ -154,6 +154,11 @@ def _bounds(before: Reading, now: Reading) -> Step:
     arrivals = max(sum(not _put_back(element) for element in fresh), change - _most_restored(now))
     # Behind a survivor stands what was there before; without one, what is marked was put back since.
     restores = sum(map(_put_back, fresh)) if now.whole is not None and len(fresh) == now.depth else 0
+    if before.whole is not None and now.whole is not None:
+        marked, marked_before = sum(map(_put_back, now.whole)), sum(map(_put_back, before.whole))
+        # Of each kind at least as many came as there are more now: so the counts always account for the change.
+        restores = max(restores, marked - marked_before)
+        arrivals = max(arrivals, change - (marked - marked_before))
     departures = max(arrivals + restores - change, 0)
     return Step(before.at_s, now.at_s, now.depth, arrivals, departures, restores, exact=False)
 
