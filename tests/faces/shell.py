@@ -79,7 +79,7 @@ sys.exit(os.waitstatus_to_exitcode(status) % 256)
 
 def briefly(command: tuple[str, ...], url: str) -> list[str]:
     """The same, where what is in the broker matters and not how it moves; of a queue, all of it."""
-    more = {"doctor": ("--window", "0.1"), "queues": ("--window", "0.1"), "peek": ("-n", "10000")}
+    more = {"doctor": ("--window", "0.05"), "queues": ("--window", "0.05"), "peek": ("-n", "10000")}
     return words(command, url, *more.get(command[0], ()))
 
 

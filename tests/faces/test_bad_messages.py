@@ -83,15 +83,10 @@ def test_no_name_of_a_key_steers_the_terminal(client: redis.Redis, broker_url: s
         assert seen[name.decode("utf-8", "surrogateescape")] == 2
 
 
-@pytest.mark.parametrize("name", [b"\xff\xfe\x9b31m\x1b[2J", "漢\u202e[/x]".encode()])
-def test_a_queue_of_any_name_can_be_asked_for(name: bytes, client: redis.Redis, broker_url: str) -> None:
+def test_a_queue_of_any_name_can_be_asked_for(client: redis.Redis, broker_url: str) -> None:
+    name = b"\xff\xfe\x9b31m\x1b[2J" + "漢\u202e[/x]".encode()
     client.lpush(name, element())
-    for look in (
-        ["peek", name],
-        ["census", name, "--exact"],
-        ["census", name],
-        ["queues", "-Q", name, "--window", "0.2"],
-    ):
+    for look in (["peek", name], ["census", name, "--exact"], ["queues", "-Q", name, "--window", "0.2"]):
         assert_harmless(run(*look, broker_url))
 
 
