@@ -14,8 +14,10 @@ from tidegate.facts.unknown import Maybe, Unknown, known
 
 #: Batches of consecutive events; their means are nearly independent even where the events are not.
 BATCHES = 10
-#: Student's t for a 95 % interval and nine degrees of freedom.
-T_95 = 2.262
+#: Student's t for a 95 % interval, by degrees of freedom from one to nine.
+T_95 = (12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262)
+#: The normal's for the same.
+Z_95 = 1.96
 #: A stream whose rate is less certain than this is no regular one.
 IRREGULAR = 0.1
 #: A capacity from less than this would be a guess.
@@ -51,6 +53,7 @@ def event_rate(tallies: Sequence[Tally]) -> Rate:
     where the window cuts a regular stream, so ten firings a second apart give exactly 1/s. An irregular stream gains
     nothing from that and is counted plainly. The error is from batch
     means of consecutive events (Law, *Simulation Modeling and Analysis*, §9.5.3), plus the resolution of the polls.
+    Fewer than three events, or all within a quarter of the window, get a Poisson error.
     Without tallies, or with no event, the rate is 0 and the error the rule of three, 3/window.
     """
     window = tallies[-1].until_s - tallies[0].since_s if tallies else 0.0
@@ -60,12 +63,22 @@ def event_rate(tallies: Sequence[Tally]) -> Rate:
     span = events[-1].until_s - events[0].until_s
     total = sum(event.count for event in events)
     if len(events) < 3 or span < window / 4:
-        return Rate(per_s=total / window, error_per_s=1.96 * math.sqrt(sum(e.count**2 for e in events)) / window)
+        return Rate(per_s=total / window, error_per_s=_few_error(events) / window)
     per_s = (total - events[0].count) / span
     error = _batch_error(events, per_s, span)
     if error > IRREGULAR * per_s:
         return Rate(per_s=total / window, error_per_s=error)
     return Rate(per_s=per_s, error_per_s=error + per_s * _resolution(events) / span)
+
+
+def _few_error(events: Sequence[Tally]) -> float:
+    """How far the true mean may lie above a count, in messages: n heaps of k messages, each heap one independent event.
+
+    Gehrels (1986, equation 9): the upper limit of a Poisson mean after n events is n + S·√(n + 3/4) + (S² + 3)/4.
+    """
+    total = sum(event.count for event in events)
+    heap = sum(event.count**2 for event in events) / total
+    return heap * (Z_95 * math.sqrt(total / heap + 0.75) + (Z_95**2 + 3) / 4)
 
 
 def _batch_error(events: Sequence[Tally], per_s: float, span: float) -> float:
@@ -82,7 +95,7 @@ def _batch_error(events: Sequence[Tally], per_s: float, span: float) -> float:
     sums = [sum(surplus[a:b]) for a, b in pairwise(bounds)]
     rounding = min(1.0, per_s * _resolution(events)) ** 2 / 6
     variance = max(0.0, sum(s * s for s in sums) / (batches - 1) - rounding)
-    return T_95 * math.sqrt(variance * batches) / span
+    return T_95[batches - 2] * math.sqrt(variance * batches) / span
 
 
 def regular_rate(times: Sequence[float], resolution_s: float) -> Rate | None:
@@ -174,7 +187,7 @@ def _uncounted(steps: Sequence[Step], window: float, pushes_per_s: Maybe[float])
         return why, why
     arrival = max(pushes_per_s, seen / window)
     change = (steps[-1].depth - steps[0].depth) / window
-    error = 1.96 * math.sqrt(max(arrival * window, 1.0)) / window
+    error = Z_95 * math.sqrt(max(arrival * window, 1.0)) / window
     basis = "server statistics"
     return Rate(per_s=arrival, error_per_s=error, basis=basis), Rate(
         per_s=max(0.0, arrival - change), error_per_s=error, basis=basis
