@@ -24,6 +24,7 @@ EXIT_FINDING = 1
 EXIT_USAGE = 2
 EXIT_CANNOT_LOOK = 3
 EXIT_REFUSED = 4
+EXIT_INTERRUPTED = 130
 
 
 class TidegateError(Exception):

@@ -5,6 +5,7 @@ Costs are the server's own time, measured on a list of two million messages of 1
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import count
 from typing import Any
 
 from tidegate.broker.client import Broker, Command, Refusal, as_text
@@ -151,15 +152,17 @@ def walk_keys(broker: Broker, at_most: int) -> Walk:
     total = total if isinstance(total, int) else 0
     keys: dict[str, None] = {}
     cursor: bytes | int = 0
-    while True:
+    # A sparse table gives fewer keys than asked for, a broken server the same cursor for ever.
+    for turn in count():
         reply = broker.one("SCAN", cursor, "COUNT", 1000)
         if isinstance(reply, Refusal):
             return Walk(list(keys), total, False, refused(broker, "SCAN", reply))
         cursor, batch = reply
         keys.update(dict.fromkeys(as_text(key) for key in batch))
         done = int(cursor) == 0
-        if done or len(keys) >= at_most:
-            return Walk(list(keys), max(total, len(keys)), done)
+        if done or len(keys) >= at_most or turn > 20 + at_most // 200:
+            break
+    return Walk(list(keys), max(total, len(keys)), done)
 
 
 def types(broker: Broker, keys: Sequence[str]) -> list[str]:

@@ -25,8 +25,8 @@ def tls_options(given: Mapping[str, Any]) -> dict[str, Any]:
             raise BadBrokerUrl(f"there is no TLS option {name[:60]!r}" + (f": did you mean {near[0]}?" if near else ""))
     options = {name: _typed(name, value) for name, value in given.items()}
     options["ssl_cert_reqs"] = _cert_reqs(options.get("ssl_cert_reqs", "required"))
-    if options["ssl_cert_reqs"] != "required":
-        options.setdefault("ssl_check_hostname", False)
+    # redis-py 5 does not look at the name by itself, redis-py 6 and later do.
+    options.setdefault("ssl_check_hostname", options["ssl_cert_reqs"] == "required")
     _try_files(options)
     return options
 

@@ -47,8 +47,11 @@ def explain(error: Exception, address: Address, timeout_s: float, *, connected: 
         return _not_permitted(address, text)
     if isinstance(error, AuthenticationError) or "NOAUTH" in text or "WRONGPASS" in text:
         return _denied(address, text)
-    if isinstance(error, (BusyLoadingError, MasterDownError)):
+    # redis-py 5 has no class for a lost master outside of clusters, nor one that minds a MOVED to nowhere.
+    if isinstance(error, (BusyLoadingError, MasterDownError)) or text.startswith("MASTERDOWN"):
         return CannotLook(f"the server at {address.place} is not ready yet: try again in a moment ({_short(text)})")
+    if text.strip() == "MOVED":
+        return _another_protocol(address, text)
     if "max number of clients" in text:
         return CannotLook(f"the server at {address.place} accepts no more clients: raise its maxclients, or end some")
     if isinstance(error, ResponseError) or "DB index" in text:

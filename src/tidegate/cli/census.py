@@ -49,6 +49,9 @@ def _show(result: CensusSeen) -> None:
     how = "counted exactly" if result.exact else f"estimated from {count(result.looked_at)} ({result.reach})"
     out.print(safe(f"{result.queue}: {plural(result.messages, 'message')}, {how}", "bold"))
     print_table(out, _columns(result), result.by_task)
+    if not result.exact:
+        longest = significant(result.longest_command_s * 1000, 2)
+        out.print(safe(f"The longest command took {longest} ms. Read only.", "dim"))
     if result.undecodable:
         out.print(safe(f"undecodable: {count(result.undecodable)}", "yellow"))
 

@@ -25,7 +25,7 @@ LEVELS = ("info", "warning", "critical", "never")
     help="Seconds to watch the flow for; longer sees slower trends.",
 )
 @click.option("-Q", "--queue", "queues", multiple=True, help="Look at this queue only (may be repeated).")
-@click.option("--max-keys", default=100_000, show_default=True, help="Keys to look at when searching for queues.")
+@click.option("--max-keys", default=50_000, show_default=True, help="Keys to look at when searching for queues.")
 @click.option(
     "--ask-workers", is_flag=True, help="Ask the workers for slots and queues; they answer into Redis. Needs -A."
 )

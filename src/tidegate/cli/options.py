@@ -12,7 +12,7 @@ from typing import Any, NoReturn
 
 import click
 
-from tidegate.errors import EXIT_CANNOT_LOOK, TidegateError, UsageError
+from tidegate.errors import EXIT_CANNOT_LOOK, EXIT_INTERRUPTED, TidegateError, UsageError
 from tidegate.units import parse_duration
 
 Command = Callable[..., Any]
@@ -147,6 +147,9 @@ def ends_well(command: Command) -> Command:
             return command(*args, verbose=verbose, **kwargs)
         except TidegateError as error:
             give_up(error, verbose=verbose)
+        except KeyboardInterrupt:
+            click.echo("tidegate: interrupted; nothing was changed", err=True)
+            raise SystemExit(EXIT_INTERRUPTED) from None
         except BrokenPipeError:
             # The reader of our output (`head`) has seen enough.
             os._exit(0)

@@ -16,7 +16,7 @@ from tidegate.cli.text import to_json
     "--window", "window_s", type=Duration(), default="3", show_default=True, help="Seconds to watch the flow for."
 )
 @click.option("-Q", "--queue", "queues", multiple=True, help="Look at this queue only (may be repeated).")
-@click.option("--max-keys", default=100_000, show_default=True, help="Keys to look at when searching for queues.")
+@click.option("--max-keys", default=50_000, show_default=True, help="Keys to look at when searching for queues.")
 def queues(target: Target, as_json: bool, verbose: bool, **options: Any) -> None:
     """Every queue: state, depth, what workers hold, how fast it comes and goes, its age and weight. Writes nothing.
 

@@ -31,14 +31,24 @@ def attribute(steps: Mapping[str, Sequence[Step]], pushes: Sequence[int]) -> dic
         open_ones = [name for name, rows in result.items() if not rows[index].exact]
         settled = rest == 0 or (rest > 0 and len(open_ones) == 1)
         for name in open_ones if settled else ():
-            result[name][index] = _filled(result[name][index], rest)
+            before = steps[name][index - 1].depth if index else None
+            result[name][index] = _filled(result[name][index], rest, before)
         carried = rest if not open_ones or rest < 0 else 0
     return result
 
 
-def _filled(step: Step, rest: int) -> Step:
-    """The step with `rest` messages more that came and left again."""
-    return replace(step, arrivals=step.arrivals + rest, departures=step.departures + rest, exact=True, waiting=False)
+def _filled(step: Step, rest: int, depth_before: int | None) -> Step:
+    """The step with `rest` messages more that came and left again; what the depth gained beyond them was put back."""
+    arrivals, departures = step.arrivals + rest, step.departures + rest
+    missing = 0 if depth_before is None else step.depth - depth_before - arrivals - step.restores + departures
+    return replace(
+        step,
+        arrivals=arrivals,
+        departures=departures,
+        restores=step.restores + max(missing, 0),
+        exact=True,
+        waiting=False,
+    )
 
 
 def _is_foreign(steps: Mapping[str, Sequence[Step]], pushes: Sequence[int]) -> bool:
