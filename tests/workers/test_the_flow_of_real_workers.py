@@ -2,6 +2,8 @@
 
 import json
 import signal
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -174,10 +176,17 @@ def test_events_of_tasks_are_noticed_and_a_worker_without_them_is_not_blamed(bro
         assert finding(doctor(broker_url, 2), "TG122")["level"] == "info"
 
 
-def test_two_beats_are_found_by_their_origins(broker_url, redis_client, celery_beat):
+def test_two_beats_are_found_by_their_origins(broker_url, redis_client, celery_beat, tmp_path):
+    # Beat marks its messages from Celery 5.7 on; before, the application's schedule tells which tasks are periodic.
+    (tmp_path / "proj.py").write_text(schedule(FLUSH, 0.3))
     celery_beat(schedule(FLUSH, 0.3), broker_url)
     celery_beat(schedule(FLUSH, 0.3), broker_url)
     wait_for(lambda: redis_client.llen("celery") > 2)
-    said = finding(doctor(broker_url, 3), "TG133")
+    command = [sys.executable, "-m", "tidegate", "doctor", broker_url, "-A", "proj", "--json", "--window", "3"]
+    ran = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False)
+    diagnosis = json.loads(ran.stdout)
+    said = finding(diagnosis, "TG133")
     assert said["level"] == "critical"
     assert len(said["evidence"]["origins"]) == 2
+    assert finding(diagnosis, "TG131")["level"] == "warning"
+    assert "entry" in finding(diagnosis, "TG131")["sentence"]
