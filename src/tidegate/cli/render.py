@@ -42,9 +42,12 @@ def safe(text: object, style: str = "") -> Text:
 def show_diagnosis(diagnosis: Diagnosis, out: Console, *, verbose: bool = False) -> None:
     """The diagnosis: one line on the broker, the queues, what was found with evidence and remedy, and the cost."""
     out.print(_headline(diagnosis))
+    out.print()
     show_queues(diagnosis.queues, out)
+    out.print()
     if diagnosis.tasks:
         show_tasks(diagnosis.tasks, out)
+        out.print()
     _memory(diagnosis, out)
     _findings(diagnosis.findings, out, verbose=verbose)
     out.print(safe(_cost(diagnosis), "dim"))
@@ -143,7 +146,7 @@ def _finding(finding: Finding, out: Console) -> None:
     out.print(grid)
     if finding.remedy:
         # Not wrapped: a command is there to be pasted.
-        out.print(safe(f"         → {finding.remedy}", "dim"), soft_wrap=True)
+        out.print(Text("         → ", "green") + safe(finding.remedy), soft_wrap=True)
 
 
 def _cost(diagnosis: Diagnosis) -> str:
