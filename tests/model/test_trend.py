@@ -194,7 +194,9 @@ def test_one_step_is_no_trend():
     assert state_of(FlowSeen(steps=steps(5))) is UNKNOWN
 
 
-@pytest.mark.parametrize(("depths", "state"), [(range(100), GROWING), (range(100, 0, -1), DRAINING), ([50] * 100, UNKNOWN)])
+@pytest.mark.parametrize(
+    ("depths", "state"), [(range(100), GROWING), (range(100, 0, -1), DRAINING), ([50] * 100, UNKNOWN)]
+)
 def test_where_only_the_depth_is_known_it_must_move_one_way_all_the_time(depths, state):
     moving = [Step(n / 10, (n + 1) / 10, depth, 1, 1, exact=False) for n, depth in enumerate(depths)]
 

@@ -1,0 +1,164 @@
+"""The machine output: field names as designed, nulls with their reasons, nothing that JSON does not have."""
+
+import json
+from dataclasses import dataclass
+
+import pytest
+
+from tidegate.cli.text import to_json
+from tidegate.document import document, iso
+from tidegate.facts.diagnosis import (
+    BrokerReport,
+    Diagnosis,
+    Finding,
+    Level,
+    MemoryReport,
+    QueueReport,
+    State,
+    TaskReport,
+)
+from tidegate.facts.seen import Cost
+from tidegate.facts.unknown import Maybe, Unknown
+
+HIDDEN = Unknown("NOPERM: this user may not")
+
+
+def a_queue_report(**changes):
+    facts = {
+        "name": "celery", "state": State.GROWING, "depth": 12, "by_priority": {0: 10, 9: 2}, "unacked": 4, "consumers": 1,
+        "arrival_per_s": 10.0, "service_per_s": 8.0, "growth_per_s": 2.0, "arrival_error_per_s": 0.1,
+        "service_error_per_s": 0.1, "oldest_age_s": 1.5, "bytes": 9000, "bytes_per_message": 750.0, "drain_s": None,
+        "demand_per_s": 10.0, "capacity_per_s": 8.0, "state_reason": "more arrives than leaves, throughout",
+        "saturated": True,
+    }  # fmt: skip
+    return QueueReport(**facts | changes)
+
+
+def a_diagnosis(*queues, **changes):
+    facts = {
+        "tidegate": "0.1.0", "at": "2026-01-02T03:04:05.000Z", "verdict": State.GROWING, "window_s": 10.0,
+        "broker": BrokerReport(
+            url="redis://:***@localhost:6379/0", server="valkey", version="9.1.0", used_memory_bytes=1 << 20,
+            maxmemory_bytes=0, maxmemory_policy="noeviction",
+        ),
+        "queues": queues or (a_queue_report(),),
+        "tasks": (
+            TaskReport(
+                name="app.tasks.work", queue="celery", depth_share=1.0, arrival_per_s=10.0, service_per_s=8.0,
+                edge_interval_s=0.125, min_safe_interval_s=HIDDEN, capacity_factor=1.25,
+            ),
+        ),
+        "memory": MemoryReport(
+            used_bytes=1 << 20, limit_bytes=1 << 30, limit_is="maxmemory", by_family={"queues": 9000},
+            by_task={"app.tasks.work": 9000}, growth_bytes_per_s=1500.0, full_in_s=715827.5,
+        ),
+        "findings": (Finding(rule="TG101", level=Level.CRITICAL, sentence="celery grows.", remedy="Send less."),),
+        "cost": Cost(commands=300, server_ms=12.5, elapsed_s=10.4),
+    }  # fmt: skip
+    return Diagnosis(**facts | changes)
+
+
+#: DESIGN §7, to the letter; fields may be added and never renamed.
+DESIGNED = {
+    (): "tidegate at broker verdict queues tasks memory findings cost",
+    ("broker",): "url server version used_memory_bytes maxmemory_bytes maxmemory_policy",
+    ("queues", 0): "name state depth by_priority unacked consumers arrival_per_s service_per_s growth_per_s "
+    "oldest_age_s bytes bytes_per_message drain_s",
+    (
+        "tasks",
+        0,
+    ): "name queue depth_share arrival_per_s service_per_s edge_interval_s min_safe_interval_s capacity_factor",
+    ("memory",): "used_bytes limit_bytes by_family growth_bytes_per_s full_in_s",
+    ("findings", 0): "rule level sentence evidence remedy",
+    ("cost",): "commands server_ms elapsed_s",
+}
+
+
+@pytest.mark.parametrize(("path", "names"), DESIGNED.items(), ids=lambda value: ".".join(map(str, value)) or "top")
+def test_the_fields_are_named_as_designed(path, names):
+    value = document(a_diagnosis())
+    for part in path:
+        value = value[part]
+
+    assert set(names.split()) <= set(value)
+
+
+def test_states_and_levels_are_lower_case_words():
+    shown = document(a_diagnosis())
+
+    assert shown["verdict"] == shown["queues"][0]["state"] == "growing"
+    assert shown["findings"][0]["level"] == "critical"
+    assert [state.value for state in State] == ["ok", "draining", "surge", "unknown", "growing", "stalled"]
+
+
+def test_what_could_not_be_seen_is_null_with_its_reason():
+    queue = document(a_queue_report(depth=HIDDEN, bytes=HIDDEN))
+
+    assert queue["depth"] is queue["bytes"] is None
+    assert queue["unknown"] == {"depth": HIDDEN.why, "bytes": HIDDEN.why}
+
+
+def test_what_was_seen_whole_has_no_map_of_reasons():
+    assert "unknown" not in document(a_queue_report())
+
+
+def test_never_is_null_without_a_reason():
+    queue = document(a_queue_report(drain_s=None))
+
+    assert queue["drain_s"] is None
+    assert "unknown" not in queue
+
+
+def test_evidence_that_could_not_be_seen_keeps_its_reason():
+    finding = Finding(
+        rule="TG101", level=Level.CRITICAL, sentence="It grows.", evidence={"depth": 5, "growth_per_s": HIDDEN}
+    )
+
+    assert document(finding)["evidence"] == {"depth": 5, "growth_per_s": None, "unknown": {"growth_per_s": HIDDEN.why}}
+
+
+def test_the_reasons_of_a_finding_join_those_of_its_fields():
+    @dataclass(frozen=True)
+    class Both:
+        value: Maybe[int]
+        unknown: dict[str, str]
+
+    assert document(Both(HIDDEN, {"other": "refused"}))["unknown"] == {"other": "refused", "value": HIDDEN.why}
+
+
+@pytest.mark.parametrize("value", [float("inf"), float("-inf"), float("nan")])
+def test_json_has_no_infinity(value):
+    assert document(value) is None
+
+
+def test_numbers_are_rounded_to_six_decimals():
+    assert document(0.1 + 0.2) == 0.3
+    assert document(2 / 3) == 0.666667
+
+
+def test_a_whole_number_stays_exact():
+    assert document(2**60 + 1) == 2**60 + 1
+    assert document(True) is True
+
+
+def test_keys_are_text():
+    assert document({0: 1, 9: 2}) == {"0": 1, "9": 2}
+
+
+def test_tuples_and_what_json_does_not_know_become_lists_and_text():
+    assert document((1, (2,))) == [1, [2]]
+    assert document(b"x") == "b'x'"
+
+
+def test_the_whole_diagnosis_is_json_in_ascii_without_a_control_character():
+    name = 'caf\u00e9 \x1b[31m \u202e \x7f \x00 \ud800 "'
+    text = to_json(document(a_diagnosis(a_queue_report(name=name))))
+
+    assert text.isascii()
+    assert all(char.isprintable() or char == "\n" for char in text)
+    assert json.loads(text)["queues"][0]["name"] == name
+
+
+def test_times_are_iso_8601_in_utc():
+    assert iso(0) == "1970-01-01T00:00:00.000Z"
+    assert iso(1_790_000_000.1239) == "2026-09-21T14:13:20.123Z"
