@@ -5,58 +5,11 @@ from dataclasses import dataclass
 
 import pytest
 
+from reports import HIDDEN, a_diagnosis, a_queue_report
 from tidegate.cli.text import to_json
 from tidegate.document import document, iso
-from tidegate.facts.diagnosis import (
-    BrokerReport,
-    Diagnosis,
-    Finding,
-    Level,
-    MemoryReport,
-    QueueReport,
-    State,
-    TaskReport,
-)
-from tidegate.facts.seen import Cost
-from tidegate.facts.unknown import Maybe, Unknown
-
-HIDDEN = Unknown("NOPERM: this user may not")
-
-
-def a_queue_report(**changes):
-    facts = {
-        "name": "celery", "state": State.GROWING, "depth": 12, "by_priority": {0: 10, 9: 2}, "unacked": 4, "consumers": 1,
-        "arrival_per_s": 10.0, "service_per_s": 8.0, "growth_per_s": 2.0, "arrival_error_per_s": 0.1,
-        "service_error_per_s": 0.1, "oldest_age_s": 1.5, "bytes": 9000, "bytes_per_message": 750.0, "drain_s": None,
-        "demand_per_s": 10.0, "capacity_per_s": 8.0, "state_reason": "more arrives than leaves, throughout",
-        "saturated": True,
-    }  # fmt: skip
-    return QueueReport(**facts | changes)
-
-
-def a_diagnosis(*queues, **changes):
-    facts = {
-        "tidegate": "0.1.0", "at": "2026-01-02T03:04:05.000Z", "verdict": State.GROWING, "window_s": 10.0,
-        "broker": BrokerReport(
-            url="redis://:***@localhost:6379/0", server="valkey", version="9.1.0", used_memory_bytes=1 << 20,
-            maxmemory_bytes=0, maxmemory_policy="noeviction",
-        ),
-        "queues": queues or (a_queue_report(),),
-        "tasks": (
-            TaskReport(
-                name="app.tasks.work", queue="celery", depth_share=1.0, arrival_per_s=10.0, service_per_s=8.0,
-                edge_interval_s=0.125, min_safe_interval_s=HIDDEN, capacity_factor=1.25,
-            ),
-        ),
-        "memory": MemoryReport(
-            used_bytes=1 << 20, limit_bytes=1 << 30, limit_is="maxmemory", by_family={"queues": 9000},
-            by_task={"app.tasks.work": 9000}, growth_bytes_per_s=1500.0, full_in_s=715827.5,
-        ),
-        "findings": (Finding(rule="TG101", level=Level.CRITICAL, sentence="celery grows.", remedy="Send less."),),
-        "cost": Cost(commands=300, server_ms=12.5, elapsed_s=10.4),
-    }  # fmt: skip
-    return Diagnosis(**facts | changes)
-
+from tidegate.facts.diagnosis import Finding, Level, State
+from tidegate.facts.unknown import Maybe
 
 #: DESIGN §7, to the letter; fields may be added and never renamed.
 DESIGNED = {
