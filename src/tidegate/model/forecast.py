@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Literal
 
 from tidegate.facts.diagnosis import MemoryReport, QueueReport, State
-from tidegate.facts.seen import CensusSeen, Look, ServerSeen
+from tidegate.facts.seen import NOT_LOOKED, CensusSeen, Look, ServerSeen
 from tidegate.facts.unknown import Maybe, Unknown, known
 
 #: Why a queue that does not grow steadily has no time to its end although its depth did not fall.
@@ -17,8 +17,10 @@ _NOT_YET = {
 LimitKind = Literal["maxmemory", "system memory", "unknown"]
 
 
-def drain_s(depth: Maybe[int], growth_per_s: Maybe[float], state: State) -> Maybe[float | None]:
-    """Seconds until the queue is empty; None: never at this rate."""
+def drain_s(
+    depth: Maybe[int], growth_per_s: Maybe[float], state: State, service_per_s: Maybe[float] = NOT_LOOKED
+) -> Maybe[float | None]:
+    """Seconds until the queue is empty; None: never at this rate. Of a queue that is `ok`, until what waits is taken."""
     if not known(depth):
         return depth
     if depth == 0:
@@ -27,6 +29,8 @@ def drain_s(depth: Maybe[int], growth_per_s: Maybe[float], state: State) -> Mayb
         return growth_per_s
     if state in (State.GROWING, State.STALLED):
         return None
+    if state is State.OK and known(service_per_s) and service_per_s > 0:
+        return depth / service_per_s
     if state is State.UNKNOWN:
         return Unknown("the trend could not be told")
     return depth / -growth_per_s if growth_per_s < 0 else Unknown(_NOT_YET[state])

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from tidegate.document import iso
-from tidegate.facts.diagnosis import BADNESS, BrokerReport, Diagnosis, QueueReport, State
+from tidegate.facts.diagnosis import BADNESS, BrokerReport, Diagnosis, QueueReport, Rate, State
 from tidegate.facts.message import Label
 from tidegate.facts.seen import NOT_LOOKED, FlowSeen, Look, QueueSeen, WorkersSeen
 from tidegate.facts.unknown import Maybe, Unknown, known
@@ -93,19 +93,24 @@ def _queue(look: Look, queue: QueueSeen, flow: Flow, load: Load) -> QueueReport:
         by_priority=queue.by_priority,
         unacked=_unacked(look, queue.name),
         consumers=consumers(look, queue, seen),
-        arrival_per_s=flow.arrival.per_s if known(flow.arrival) else flow.arrival,
-        service_per_s=flow.service.per_s if known(flow.service) else flow.service,
+        arrival_per_s=rate_of(flow.arrival),
+        service_per_s=rate_of(flow.service),
         growth_per_s=flow.growth_per_s,
         arrival_error_per_s=flow.arrival.error_per_s if known(flow.arrival) else flow.arrival,
         service_error_per_s=flow.service.error_per_s if known(flow.service) else flow.service,
         oldest_age_s=oldest_age_s(look, queue, flow),
         bytes=queue.bytes,
         bytes_per_message=queue.bytes_per_message,
-        drain_s=drain_s(depth, flow.growth_per_s, verdict.state),
+        drain_s=drain_s(depth, flow.growth_per_s, verdict.state, rate_of(flow.service)),
         demand_per_s=load.demand.per_s if known(flow.arrival) else flow.arrival,
-        capacity_per_s=load.capacity.per_s if known(load.capacity) else load.capacity,
+        capacity_per_s=rate_of(load.capacity),
         saturated=known(flow.capacity),
     )
+
+
+def rate_of(rate: Maybe[Rate]) -> Maybe[float]:
+    """The number alone."""
+    return rate.per_s if known(rate) else rate
 
 
 def _unacked(look: Look, name: str) -> Maybe[int]:
