@@ -19,34 +19,34 @@ def memory(*queues, keyspace=a_keyspace(), **server):  # noqa: B008  # frozen
 
 @pytest.mark.parametrize("state", [State.SURGE, State.DRAINING])
 def test_a_queue_that_shrinks_is_empty_after_its_depth_by_its_rate(state):
-    assert drain_s(900, -9.0, 10.0, state) == pytest.approx(100)
+    assert drain_s(900, -9.0, state, 10.0) == pytest.approx(100)
 
 
 @pytest.mark.parametrize("growth_per_s", [-1.0, 0.0, 0.1])
 def test_what_waits_in_a_healthy_queue_is_taken_after_its_depth_by_the_departures(growth_per_s):
     """Five messages are no backlog: whether more or fewer come meanwhile is chance."""
-    assert drain_s(5, growth_per_s, 10.0, State.OK) == pytest.approx(0.5)
+    assert drain_s(5, growth_per_s, State.OK, 10.0) == pytest.approx(0.5)
 
 
 def test_an_empty_queue_is_empty_now():
-    assert drain_s(0, HIDDEN, HIDDEN, State.UNKNOWN) == 0.0
+    assert drain_s(0, HIDDEN, State.UNKNOWN, HIDDEN) == 0.0
 
 
 @pytest.mark.parametrize("state", [State.GROWING, State.STALLED])
 def test_a_queue_that_grows_or_stands_never_is(state):
     """Also where its depth fell within the window, as that of a fan-out does."""
-    assert drain_s(900, 5.0, 10.0, state) is None
-    assert drain_s(900, -5.0, 10.0, state) is None
+    assert drain_s(900, 5.0, state, 10.0) is None
+    assert drain_s(900, -5.0, state, 10.0) is None
 
 
 @pytest.mark.parametrize("state", [State.SURGE, State.DRAINING, State.UNKNOWN])
 def test_what_did_not_shrink_and_does_not_grow_has_no_known_end(state):
-    assert isinstance(drain_s(5, 0.1, 10.0, state), Unknown)
+    assert isinstance(drain_s(5, 0.1, state, 10.0), Unknown)
 
 
 def test_what_could_not_be_seen_has_no_known_end():
-    assert drain_s(HIDDEN, -5.0, 10.0, State.DRAINING) == HIDDEN
-    assert drain_s(5, HIDDEN, 10.0, State.DRAINING) == HIDDEN
+    assert drain_s(HIDDEN, -5.0, State.DRAINING, 10.0) == HIDDEN
+    assert drain_s(5, HIDDEN, State.DRAINING, 10.0) == HIDDEN
 
 
 def test_memory_is_full_after_what_is_left_by_the_growth():
