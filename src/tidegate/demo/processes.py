@@ -132,6 +132,10 @@ class Guarded:
     def __exit__(self, kind: type[BaseException] | None, error: object, trace: TracebackType | None) -> None:
         self.stop()
 
+    def last_words(self) -> str:
+        """The last line of the log that says anything: of a traceback, what was wrong."""
+        return next((line.strip() for line in reversed(self.last_lines()) if line.strip()), "nothing")
+
     def _text(self) -> str:
         try:
             return self.log.read_text(errors="replace")
@@ -140,8 +144,8 @@ class Guarded:
 
     def _failure(self, pattern: str, timeout_s: float) -> str:
         what = f"ended with code {self.code}" if self.code is not None else f"was silent for {timeout_s:g} s"
-        said = "\n".join(self.last_lines()) or "nothing"
-        return f"{Path(self.command[0]).name} {what} before it said {pattern!r}; it said:\n{said}"
+        name = Path(self.command[0]).name
+        return f"{name} {what} before it was ready (expected {pattern!r}); it said: {self.last_words()}"
 
     def _order(self, order: str, answer: str) -> str:
         if self._guard.stdin is None or self._guard.stdin.closed:

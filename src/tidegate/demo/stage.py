@@ -115,8 +115,7 @@ class Stage:
     def _manage(self, command: str, *arguments: str) -> None:
         process = self._python(command, "manage.py", command, *arguments)
         if process.wait(STARTS_S) != 0:
-            said = "\n".join(process.last_lines())
-            message = f"manage.py {command} failed; it said:\n{said}"
+            message = f"manage.py {command} failed; it said: {process.last_words()}"
             raise ProcessFailed(message)
 
     def _python(self, name: str, *arguments: str) -> Guarded:
