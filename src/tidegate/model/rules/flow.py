@@ -32,7 +32,7 @@ def _growth_of(case: Case, queue: QueueReport) -> Iterable[Finding]:
 
 def _growing(case: Case, queue: QueueReport) -> Finding:
     tasks = case.tasks_of(queue.name)
-    blamed = _blamed(tasks)
+    blamed = max(tasks, key=lambda task: _brings(case, task), default=None)
     sentence = f"{queue.name} grows{_growth_text(case, queue)}. It never clears at this rate."
     return Finding(
         rule="TG101",
@@ -69,16 +69,20 @@ def _rates_text(queue: QueueReport) -> str:
     return f"{rate(queue.arrival_per_s)} arrive, {rate(queue.service_per_s)} leave"
 
 
-def _blamed(tasks: Iterable[TaskReport]) -> TaskReport | None:
-    """The task that most of what arrives belongs to."""
-    return max(tasks, key=lambda task: task.arrival_per_s if known(task.arrival_per_s) else 0.0, default=None)
+def _brings(case: Case, task: TaskReport) -> float:
+    """Messages per second of the task in the end: behind a backlog its parents may fire in waves, now none, now many."""
+    root = _actor(case, task)
+    firing = next((f for f in case.firings if f.root == root.name and task.name in f.by_task), None)
+    if firing is not None and root is not task and known(root.arrival_per_s):
+        return root.arrival_per_s * firing.by_task[task.name]
+    return task.arrival_per_s if known(task.arrival_per_s) else 0.0
 
 
 def _blame(case: Case, tasks: Sequence[TaskReport], blamed: TaskReport | None) -> str:
-    rows = [task.arrival_per_s for task in tasks if known(task.arrival_per_s)]
-    if blamed is None or not known(blamed.arrival_per_s) or not sum(rows):
+    total = sum(_brings(case, task) for task in tasks)
+    if blamed is None or not total:
         return ""
-    text = f"{percent(blamed.arrival_per_s / sum(rows))} of what arrives is {blamed.name}{_fan(case, blamed)}"
+    text = f"{percent(_brings(case, blamed) / total)} of what arrives is {blamed.name}{_fan(case, blamed)}"
     if known(blamed.capacity_factor):
         text += f". Today's workers would have to do {significant(blamed.capacity_factor, 3)} times what they can"
     return f"{text}."
