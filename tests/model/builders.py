@@ -39,9 +39,9 @@ def a_server(**changes: Any) -> ServerSeen:
     """A Valkey with 1 of 4 GB in use, a limit, no eviction and nothing on disk."""
     facts: dict[str, Any] = {
         "url": "redis://localhost:6379/0", "db": 0, "server": "Valkey", "version": "9.1.0",
-        "used_memory_bytes": 10 * MB, "rss_bytes": 12 * MB, "startup_bytes": MB, "buffers_bytes": 2 * MB,
+        "used_memory_bytes": 10 * MB, "rss_bytes": 12 * MB, "buffers_bytes": 2 * MB,
         "maxmemory_bytes": 4 * GB, "system_memory_bytes": 8 * GB, "maxmemory_policy": "noeviction",
-        "aof_enabled": False, "rdb_save": "", "snapshot_running": False, "evicted_keys": 0, "role": "master",
+        "aof_enabled": False, "rdb_save": "", "evicted_keys": 0,
         "keys_by_db": {0: 12}, "pushes": 1000,
     }  # fmt: skip
     return ServerSeen(**facts | changes)

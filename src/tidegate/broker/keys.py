@@ -20,12 +20,9 @@ from dataclasses import dataclass
 
 SEP = "\x06\x16"
 BINDING = "_kombu.binding."
-BINDING_PERMANENT = "_kombu.binding_permanent."
-BINDING_DEADLINES = "_kombu.binding_deadlines"
 PRIORITY_STEPS = tuple(range(10))
 """All steps a priority can take. Kombu uses 0, 3, 6, 9 unless told otherwise; asking for all ten costs ten LLEN."""
 
-_REPLY = re.compile(r"^[0-9a-f-]{36}\.reply\.celery\.pidbox$")
 _GAP = re.compile(r"\W+")
 _LONGEST_SEP = 16
 _FAMILIES = (
@@ -97,11 +94,6 @@ class Layout:
 def is_internal(queue: str) -> bool:
     """True for Celery's own queues: remote control, its replies, and events."""
     return queue.endswith(".celery.pidbox") or queue.startswith("celeryev")
-
-
-def is_reply(key: str) -> bool:
-    """True for the list that collects answers to one remote control command."""
-    return _REPLY.match(key) is not None
 
 
 def family_of(key: str) -> str | None:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from tidegate.facts.unknown import Maybe, Unknown
+from tidegate.facts.unknown import Maybe
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,6 +77,3 @@ class Message:
     protocol: int | None = None
     body: Maybe[object] | None = None
     undecodable: str | None = None
-
-
-NOT_OPENED = Unknown("the body was not opened")

@@ -23,16 +23,13 @@ class ServerSeen:
     version: Maybe[str]
     used_memory_bytes: Maybe[int]
     rss_bytes: Maybe[int] = NOT_LOOKED
-    startup_bytes: Maybe[int] = NOT_LOOKED
     buffers_bytes: Maybe[int] = NOT_LOOKED
     maxmemory_bytes: Maybe[int] = NOT_LOOKED
     system_memory_bytes: Maybe[int] = NOT_LOOKED
     maxmemory_policy: Maybe[str] = NOT_LOOKED
     aof_enabled: Maybe[bool] = NOT_LOOKED
     rdb_save: Maybe[str] = NOT_LOOKED
-    snapshot_running: Maybe[bool] = NOT_LOOKED
     evicted_keys: Maybe[int] = NOT_LOOKED
-    role: Maybe[str] = NOT_LOOKED
     keys_by_db: Maybe[Mapping[int, int]] = NOT_LOOKED
     pushes: Maybe[int] = NOT_LOOKED
 
@@ -138,7 +135,6 @@ class CensusSeen:
     reach: str = "the whole queue"
     children_share: float = 0.0
     children_per_root: float | None = None
-    oldest_stamp_at: float | None = None
     longest_command_s: float = 0.0
 
 
