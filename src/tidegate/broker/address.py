@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
 
-from tidegate.broker.keys import SEP, Layout
+from tidegate.broker.keys import Layout
 from tidegate.errors import BadBrokerUrl, UsageError
 
 DEFAULT_URL = "redis://localhost:6379/0"
@@ -66,9 +66,9 @@ def with_options(address: Address, options: Mapping[str, Any]) -> Address:
     """
     layout = Layout(
         prefix=_text(options, "global_keyprefix") or address.layout.prefix,
-        sep=_text(options, "sep") or SEP,
-        unacked=_text(options, "unacked_key") or "unacked",
-        unacked_index=_text(options, "unacked_index_key") or "unacked_index",
+        sep=_text(options, "sep") or address.layout.sep,
+        unacked=_text(options, "unacked_key") or address.layout.unacked,
+        unacked_index=_text(options, "unacked_index_key") or address.layout.unacked_index,
     )
     return replace(
         address,

@@ -48,11 +48,7 @@ class Target:
         from tidegate.observe.app import address_of
 
         if self.url is None and self.app is not None:
-            return (
-                with_options(address_of(self.app), self.transport_options)
-                if self.transport_options
-                else address_of(self.app)
-            )
+            return with_options(address_of(self.app), self.transport_options)
         address = parse_address(self.url or os.environ.get("TIDEGATE_BROKER_URL") or DEFAULT_URL)
         return with_options(address, {**_app_options(self.app), **self.transport_options})
 
