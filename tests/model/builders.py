@@ -42,7 +42,7 @@ def a_server(**changes: Any) -> ServerSeen:
         "used_memory_bytes": 10 * MB, "rss_bytes": 12 * MB, "buffers_bytes": 2 * MB,
         "maxmemory_bytes": 4 * GB, "system_memory_bytes": 8 * GB, "maxmemory_policy": "noeviction",
         "aof_enabled": False, "rdb_save": "", "evicted_keys": 0,
-        "keys_by_db": {0: 12}, "pushes": 1000,
+        "keys_by_db": {0: 12},
     }  # fmt: skip
     return ServerSeen(**facts | changes)
 

@@ -47,7 +47,7 @@ def doctor(target: Target, as_json: bool, verbose: bool, fail_on: str, **options
         click.echo(to_json(document(diagnosis)))
     else:
         show_diagnosis(diagnosis, console(), verbose=verbose)
-    if any(fail_on == finding.level.name.lower() or _above(finding.level, fail_on) for finding in diagnosis.findings):
+    if any(_above(finding.level, fail_on) for finding in diagnosis.findings):
         raise SystemExit(EXIT_FINDING)
 
 

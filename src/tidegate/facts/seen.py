@@ -31,7 +31,6 @@ class ServerSeen:
     rdb_save: Maybe[str] = NOT_LOOKED
     evicted_keys: Maybe[int] = NOT_LOOKED
     keys_by_db: Maybe[Mapping[int, int]] = NOT_LOOKED
-    pushes: Maybe[int] = NOT_LOOKED
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,7 +9,7 @@ from tidegate.broker.client import Broker, Command, Refusal
 from tidegate.broker.envelope import open_label
 from tidegate.broker.reads import refused
 from tidegate.facts.seen import FlowSeen, Sighting, Step
-from tidegate.facts.unknown import Unknown
+from tidegate.facts.unknown import Maybe, Unknown
 from tidegate.observe.attribution import attribute
 from tidegate.observe.meter import ListMeter, Reading
 
@@ -51,7 +51,7 @@ class FlowMeter:
         #: Seconds between polls: a tenth, more where there are very many lists.
         self.interval_s = 0.1 * max(1.0, lists / _COMMANDS_A_POLL)
         self.unacked: list[tuple[float, int]] = []
-        self._pushes: list[int] = []
+        self._pushes: list[tuple[float, int]] = []
 
     def poll(self, at_s: float) -> None:
         """Reads all lists once, a second time where a remembered element was not among those read."""
@@ -67,10 +67,18 @@ class FlowMeter:
         """Messages waiting in all queues at the last poll."""
         return sum(flow.steps[-1].depth for flow in self._flows.values() if flow.steps)
 
+    @property
+    def pushes_per_s(self) -> Maybe[float]:
+        """Pushes to lists of the whole server over the window, in its own count; unknown where INFO is refused."""
+        if len(self._pushes) < 2:
+            return Unknown("INFO could not be read")
+        (since_s, first), (until_s, last) = self._pushes[0], self._pushes[-1]
+        return (last - first) / max(until_s - since_s, 1e-9)
+
     def flows(self) -> dict[str, FlowSeen]:
         """What every queue did since the first poll."""
         steps = {name: flow.steps for name, flow in self._flows.items() if flow.problem is None}
-        filled = attribute(steps, [after - before for before, after in pairwise(self._pushes)])
+        filled = attribute(steps, [after - before for (_, before), (_, after) in pairwise(self._pushes)])
         return {name: _seen(flow, filled.get(name, [])) for name, flow in self._flows.items()}
 
     def _meter(self, key: str) -> ListMeter:
@@ -129,7 +137,7 @@ class FlowMeter:
             self.unacked.append((at_s, unacked))
         if isinstance(statistics, bytes):
             found = _PUSHES.search(statistics)
-            self._pushes.append(int(found[1]) if found else 0)
+            self._pushes.append((at_s, int(found[1]) if found else 0))
 
     def _feed(self, flow: _QueueFlow, readings: Mapping[str, Reading]) -> None:
         steps = []

@@ -3,6 +3,7 @@
 SCAN passes keys in an order that has nothing to do with their names, so a part of the walk is a fair sample.
 """
 
+import difflib
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -38,6 +39,11 @@ class Discovery:
     queues: tuple[str, ...]
     bindings: tuple[Binding, ...]
     keyspace: Maybe[KeyspaceSeen]
+
+    def hint(self, name: str) -> str:
+        """What to say of a queue that was not found: the nearest name, or those there are."""
+        near = difflib.get_close_matches(name, self.queues, 1)
+        return f"did you mean {near[0]!r}?" if near else f"there are: {', '.join(sorted(self.queues)[:10]) or 'none'}"
 
 
 def discover(broker: Broker, at_most_keys: int = DEFAULT_KEYS) -> Discovery:

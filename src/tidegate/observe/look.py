@@ -1,6 +1,5 @@
 """One look at a broker, from first command to last: everything the model needs, and what it cost."""
 
-import difflib
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
@@ -41,16 +40,14 @@ def take_look(broker: Broker, options: Options, progress: Progress | None = None
     """
     began, at = time.monotonic(), time.time()
     first = info(broker)
-    server = see_server(broker, first)
     found = discover(broker, options.at_most_keys)
-    names = _names(server, found, options, broker.layout.prefix)
+    names = _names(broker, first, found, options)
     queues = see_queues(broker, names)
     _must_exist(queues, found, options)
     meter = _meter(broker, queues)
     ear = EventEar(broker.listen(broker.layout.events_pattern(broker.address.db)))
     try:
         watched = _watch(meter, ear, options.window_s, progress)
-        last = info(broker)
         workers = seen_workers(broker, ear, watched, _answers(options))
     finally:
         ear.listener.close()
@@ -68,18 +65,18 @@ def take_look(broker: Broker, options: Options, progress: Progress | None = None
         unacked=unacked,
         workers=workers,
         keyspace=found.keyspace,
-        pushes_per_s=_pushes(first, last, watched),
+        pushes_per_s=meter.pushes_per_s,
         cost=_cost(broker, first, end, time.monotonic() - began),
         app=options.app,
         visibility_timeout_s=broker.address.visibility_timeout_s,
     )
 
 
-def _names(server: ServerSeen, found: Discovery, options: Options, prefix: str) -> list[str]:
+def _names(broker: Broker, first: Maybe[Mapping[str, str]], found: Discovery, options: Options) -> list[str]:
     app_queues = options.app.queues if options.app else ()
     names = list(dict.fromkeys([*options.queues] if options.queues else [*found.queues, *app_queues]))
     if not names:
-        raise NothingFound(_nothing(server, found, prefix))
+        raise NothingFound(_nothing(see_server(broker, first), found, broker.layout.prefix))
     return names
 
 
@@ -92,9 +89,7 @@ def _must_exist(queues: Sequence[QueueSeen], found: Discovery, options: Options)
     wanted = {queue.name for queue in queues if queue.name in options.queues and known(queue.depth) and not queue.depth}
     for name in sorted(wanted - {*found.queues, *(options.app.queues if options.app else ())}):
         if everywhere:
-            near = difflib.get_close_matches(name, found.queues, 1)
-            hint = f"did you mean {near[0]!r}?" if near else f"there are: {', '.join(found.queues[:10]) or 'none'}"
-            raise NothingFound(f"no queue {name!r}: it is neither bound nor holds a message; {hint}")
+            raise NothingFound(f"no queue {name!r}: it is neither bound nor holds a message; {found.hint(name)}")
 
 
 def _nothing(server: ServerSeen, found: Discovery, prefix: str) -> str:
@@ -157,14 +152,6 @@ def _answers(options: Options) -> Maybe[tuple[WorkerAnswer, ...]]:
     if options.ask is None:
         return Unknown("workers were not asked: --ask-workers does, and writes their answers into Redis")
     return options.ask()
-
-
-def _pushes(first: Maybe[Mapping[str, str]], last: Maybe[Mapping[str, str]], elapsed_s: float) -> Maybe[float]:
-    if not known(first) or not known(last):
-        return Unknown("INFO could not be read")
-    before, after = command_times(first), command_times(last)
-    none = CommandTime(0, 0)
-    return (after.get("lpush", none).calls - before.get("lpush", none).calls) / max(elapsed_s, 1e-9)
 
 
 def _cost(broker: Broker, first: Maybe[Mapping[str, str]], end: Maybe[Mapping[str, str]], elapsed_s: float) -> Cost:

@@ -1,7 +1,5 @@
 """Messages of one queue, decoded where they lie."""
 
-import difflib
-
 from tidegate.broker.client import Broker
 from tidegate.broker.envelope import decode
 from tidegate.broker.reads import elements, lengths
@@ -32,12 +30,10 @@ def lists_of(broker: Broker, queue: str) -> list[str]:
 
 
 def _must_be_bound(broker: Broker, queue: str) -> None:
-    found = discover(broker).queues
-    if queue in found:
-        return
-    near = difflib.get_close_matches(queue, found, 1)
-    hint = f"did you mean {near[0]!r}?" if near else f"there are: {', '.join(sorted(found)[:10]) or 'none'}"
-    raise NothingFound(f"no queue {queue!r} in database {broker.address.db} of {broker.address.shown}: {hint}")
+    found = discover(broker)
+    if queue not in found.queues:
+        where = f"database {broker.address.db} of {broker.address.shown}"
+        raise NothingFound(f"no queue {queue!r} in {where}: {found.hint(queue)}")
 
 
 def peek_queue(broker: Broker, queue: str, number: int, *, newest: bool = False) -> list[Message]:

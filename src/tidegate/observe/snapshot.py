@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from tidegate.broker.client import Broker
 from tidegate.broker.envelope import open_label, open_unacked
 from tidegate.broker.keys import PRIORITY_STEPS
-from tidegate.broker.reads import bytes_of, command_times, config, lengths, taken
+from tidegate.broker.reads import bytes_of, config, lengths, taken
 from tidegate.facts.message import Label
 from tidegate.facts.seen import QueueSeen, ServerSeen, UnackedSeen
 from tidegate.facts.unknown import Maybe, Unknown, known
@@ -21,7 +21,6 @@ def see_server(broker: Broker, fields: Maybe[Mapping[str, str]]) -> ServerSeen:
     """The server's account of itself from INFO; two CONFIG GET on top."""
     settings = config(broker, "save", "maxmemory-policy")
     number = _Numbers(fields)
-    pushes = command_times(fields)
     return ServerSeen(
         url=broker.address.shown,
         db=broker.address.db,
@@ -37,7 +36,6 @@ def see_server(broker: Broker, fields: Maybe[Mapping[str, str]]) -> ServerSeen:
         rdb_save=settings.get("save", "") if known(settings) else settings,
         evicted_keys=number("evicted_keys"),
         keys_by_db=_keys_by_db(fields),
-        pushes=sum(pushes[name].calls for name in ("lpush", "rpush") if name in pushes) if known(fields) else fields,
     )
 
 
