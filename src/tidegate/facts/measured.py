@@ -1,0 +1,141 @@
+"""What the probe counted inside the workers, by task, queue and periodic entry; everything in it merges exactly.
+
+A `Slice` is a stretch of time; its `Runs` are what happened in it. Two slices of the same stretch from different
+processes merge into one, and two neighbouring ones into a coarser one. Times are seconds of the broker's clock.
+"""
+
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from tidegate.facts.seen import NOT_LOOKED
+from tidegate.facts.sketch import Sketch
+from tidegate.facts.unknown import Maybe
+
+#: Every slice is cut into so many ticks, whatever its length: their scatter gives the confidence of a mean.
+TICKS = 12
+#: So many firings are followed whole, by the smallest hash of their root: a fair sample, the same in every process.
+FIRINGS_FOLLOWED = 32
+#: How a run can end. `lost`: its process was killed (a hard time limit, memory, a crash) and never said.
+OUTCOMES = ("success", "failure", "retry", "ignored", "rejected", "lost", "expired", "revoked")
+
+
+class Key(NamedTuple):
+    """What is counted apart; `entry` is empty where the message came from no periodic entry."""
+
+    task: str
+    queue: str
+    entry: str = ""
+
+
+#: Where more keys are seen than are kept, the rest is counted here.
+OTHERS = Key("(other tasks)", "", "")
+
+
+class Busy(NamedTuple):
+    """Runs that met so many busy slots on their worker, themselves among them; `cpu_ns` is 0 where it can't be told."""
+
+    runs: int
+    run_ns: int
+    cpu_ns: int
+
+
+class Tick(NamedTuple):
+    """Runs that ended in a twelfth of the slice, their run time, and firings that began in it."""
+
+    runs: int
+    run_ns: int
+    firings: int
+
+
+class Followed(NamedTuple):
+    """What one firing cost so far: runs that share its root, and their run time."""
+
+    runs: int
+    run_ns: int
+
+
+@dataclass(slots=True)
+class Runs:
+    """Everything counted of one key. `run` holds every run that took a slot, whatever its outcome; `wait` the time
+    between publication (or the ETA, if later) and start.
+
+    `firings` counts first tries of messages that are their own root: of a periodic entry, its firings.
+    `children` counts what the runs published, by task; a retry is a child of its own task.
+    """
+
+    run: Sketch = field(default_factory=Sketch)
+    wait: Sketch = field(default_factory=Sketch)
+    outcomes: Counter[str] = field(default_factory=Counter)
+    firings: int = 0
+    children: Counter[str] = field(default_factory=Counter)
+    #: By number of busy slots, half of those at the start and half of those at the end, rounded up.
+    busy: dict[int, Busy] = field(default_factory=dict)
+    ticks: dict[int, Tick] = field(default_factory=dict)
+    #: By a 32-bit hash of the root's id; the smallest `FIRINGS_FOLLOWED` of them.
+    followed: dict[int, Followed] = field(default_factory=dict)
+    #: Stamps that lay in the future or beyond all reason: their waits are not counted.
+    odd_stamps: int = 0
+
+
+@dataclass(slots=True)
+class Slice:
+    """One stretch of time, `length_s` from `start_s`, both whole minutes.
+
+    `turnaround` holds how long a slot stood between two runs although the next message had been published before the
+    first one ended: what the worker itself adds to every run. `ahead` holds, by machine, by how many seconds at least
+    its clock is ahead (a message that started before it was published). `counts` is the probe's own account.
+    """
+
+    start_s: int
+    length_s: int = 60
+    runs: dict[Key, Runs] = field(default_factory=dict)
+    turnaround: Sketch = field(default_factory=Sketch)
+    ahead: dict[str, float] = field(default_factory=dict)
+    counts: Counter[str] = field(default_factory=Counter)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Unfinished:
+    """A run that has not ended: since when, in seconds."""
+
+    task: str
+    running_s: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkerSeen:
+    """What one worker says of itself every few seconds. `node` is Celery's nodename, `machine` what it runs on.
+
+    `busy_cores` is how many cores the machine spent on everything, tasks included; None where the system does not
+    tell. `clock_ahead_s` is its clock against the broker's. `gone`: it said so, or has been silent for too long.
+    """
+
+    node: str
+    machine: str
+    at_s: float
+    started_at_s: float
+    pool: str
+    slots: int
+    queues: tuple[str, ...]
+    cores: float
+    busy_cores: float | None = None
+    busy_slots: int = 0
+    clock_ahead_s: float = 0.0
+    every_s: float = 10.0
+    unfinished: tuple[Unfinished, ...] = ()
+    gone: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Measured:
+    """All that probes left in Redis about the stretch asked for; `at_s` is the broker's time of reading.
+
+    `unreadable` counts records that are not ours or of another version.
+    """
+
+    at_s: float
+    slices: tuple[Slice, ...] = ()
+    workers: tuple[WorkerSeen, ...] = ()
+    bytes: Maybe[int] = NOT_LOOKED
+    unreadable: int = 0
