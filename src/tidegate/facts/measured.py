@@ -55,6 +55,23 @@ class Followed(NamedTuple):
     run_ns: int
 
 
+class Depth(NamedTuple):
+    """Messages seen waiting in a queue, all its priority lists together: how often it was asked, and their sum."""
+
+    looks: int
+    messages: int
+
+
+class Lag(NamedTuple):
+    """The smallest waits of messages from one machine that met an idle worker: how many, and the smallest, in seconds.
+
+    An idle worker takes a message at once, so a smallest wait of seconds says that the publisher's clock is behind.
+    """
+
+    messages: int
+    least_s: float
+
+
 @dataclass(slots=True)
 class Runs:
     """Everything counted of one key. `run` holds every run that took a slot, whatever its outcome; `wait` the time
@@ -72,8 +89,6 @@ class Runs:
     #: By number of busy slots, half of those at the start and half of those at the end, rounded up.
     busy: dict[int, Busy] = field(default_factory=dict)
     ticks: dict[int, Tick] = field(default_factory=dict)
-    #: By a 32-bit hash of the root's id; the smallest `FIRINGS_FOLLOWED` of them.
-    followed: dict[int, Followed] = field(default_factory=dict)
     #: Stamps that lay in the future or beyond all reason: their waits are not counted.
     odd_stamps: int = 0
 
@@ -82,16 +97,22 @@ class Runs:
 class Slice:
     """One stretch of time, `length_s` from `start_s`, both whole minutes.
 
-    `turnaround` holds how long a slot stood between two runs although the next message had been published before the
-    first one ended: what the worker itself adds to every run. `ahead` holds, by machine, by how many seconds at least
-    its clock is ahead (a message that started before it was published). `counts` is the probe's own account.
+    `turnaround` holds, by queue, how long a slot stood between two runs although the next message had been published
+    before the first one ended: what the worker itself adds to every run. `counts` is the probe's own account.
     """
 
     start_s: int
     length_s: int = 60
     runs: dict[Key, Runs] = field(default_factory=dict)
-    turnaround: Sketch = field(default_factory=Sketch)
+    turnaround: dict[str, Sketch] = field(default_factory=dict)
+    #: By periodic entry, and by a 32-bit hash of the root's id; the smallest `FIRINGS_FOLLOWED` of an entry.
+    followed: dict[str, dict[int, Followed]] = field(default_factory=dict)
+    #: By queue and tick.
+    depths: dict[str, dict[int, Depth]] = field(default_factory=dict)
+    #: By publishing machine, by how many seconds at least its clock is ahead: a message started before its publication.
     ahead: dict[str, float] = field(default_factory=dict)
+    #: By publishing machine; what tells that its clock is behind.
+    lags: dict[str, Lag] = field(default_factory=dict)
     counts: Counter[str] = field(default_factory=Counter)
 
 
@@ -108,7 +129,8 @@ class WorkerSeen:
     """What one worker says of itself every few seconds. `node` is Celery's nodename, `machine` what it runs on.
 
     `busy_cores` is how many cores the machine spent on everything, tasks included; None where the system does not
-    tell. `clock_ahead_s` is its clock against the broker's. `gone`: it said so, or has been silent for too long.
+    tell. `clock_ahead_s` is its clock against the broker's. `cpu_per_run_s` is the CPU time that its own processes
+    spend on a run beside the task, None after fewer than 30 runs. `gone`: it said so, or has been silent for too long.
     """
 
     node: str
@@ -122,6 +144,7 @@ class WorkerSeen:
     busy_cores: float | None = None
     busy_slots: int = 0
     clock_ahead_s: float = 0.0
+    cpu_per_run_s: float | None = None
     every_s: float = 10.0
     unfinished: tuple[Unfinished, ...] = ()
     gone: bool = False

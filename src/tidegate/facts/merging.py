@@ -3,9 +3,10 @@
 from operator import add
 from typing import TypeVar
 
-from tidegate.facts.measured import FIRINGS_FOLLOWED, OTHERS, TICKS, Busy, Followed, Runs, Slice, Tick
+from tidegate.facts.measured import FIRINGS_FOLLOWED, OTHERS, TICKS, Busy, Depth, Followed, Lag, Runs, Slice, Tick
+from tidegate.facts.sketch import Sketch
 
-_Sums = TypeVar("_Sums", Busy, Tick, Followed)
+_Sums = TypeVar("_Sums", Busy, Tick, Followed, Depth)
 
 
 def merge_runs(into: Runs, other: Runs) -> None:
@@ -18,28 +19,37 @@ def merge_runs(into: Runs, other: Runs) -> None:
     into.odd_stamps += other.odd_stamps
     _add(into.busy, other.busy, Busy)
     _add(into.ticks, other.ticks, Tick)
-    _add(into.followed, other.followed, Followed)
-    keep_followed(into)
 
 
-def keep_followed(runs: Runs) -> None:
+def keep_followed(firings: dict[int, Followed]) -> None:
     """Forgets all followed firings but those of the smallest hashes, so every process follows the same ones."""
-    while len(runs.followed) > FIRINGS_FOLLOWED:
-        del runs.followed[max(runs.followed)]
+    while len(firings) > FIRINGS_FOLLOWED:
+        del firings[max(firings)]
 
 
 def merge_slice(into: Slice, other: Slice) -> None:
     """Adds another process's count of the same stretch, or of a part of it."""
+    same = (into.start_s, into.length_s) == (other.start_s, other.length_s)
     for key, runs in other.runs.items():
-        mine = into.runs.setdefault(key, Runs())
-        if (into.start_s, into.length_s) == (other.start_s, other.length_s):
-            merge_runs(mine, runs)
-        else:
-            merge_runs(mine, _retimed(runs, other, into))
-    into.turnaround.merge(other.turnaround)
-    into.counts.update(other.counts)
+        merge_runs(into.runs.setdefault(key, Runs()), runs if same else _retimed(runs, other, into))
+    for queue, depths in other.depths.items():
+        _add(into.depths.setdefault(queue, {}), depths if same else _moved(depths, other, into, Depth), Depth)
+    for queue, sketch in other.turnaround.items():
+        into.turnaround.setdefault(queue, Sketch()).merge(sketch)
+    for entry, firings in other.followed.items():
+        mine = into.followed.setdefault(entry, {})
+        _add(mine, firings, Followed)
+        keep_followed(mine)
     for machine, seconds in other.ahead.items():
         into.ahead[machine] = max(seconds, into.ahead.get(machine, 0.0))
+    for machine, lag in other.lags.items():
+        into.lags[machine] = merged_lag(into.lags.get(machine), lag)
+    into.counts.update(other.counts)
+
+
+def merged_lag(one: Lag | None, other: Lag) -> Lag:
+    """Both together."""
+    return other if one is None else Lag(one.messages + other.messages, min(one.least_s, other.least_s))
 
 
 def coarsened(parts: list[Slice], start_s: int, length_s: int) -> Slice:
@@ -64,17 +74,11 @@ def keep_keys(slice_: Slice, most: int) -> None:
 
 def _without_tree(runs: Runs) -> Runs:
     runs.children.clear()
-    runs.followed.clear()
     return runs
 
 
 def _retimed(runs: Runs, part: Slice, whole: Slice) -> Runs:
-    """The same runs with ticks of the whole: each goes where its middle lies."""
-    ticks: dict[int, Tick] = {}
-    for number, tick in runs.ticks.items():
-        at_s = part.start_s + (number + 0.5) * part.length_s / TICKS
-        place = min(TICKS - 1, max(0, int((at_s - whole.start_s) * TICKS / whole.length_s)))
-        _add(ticks, {place: tick}, Tick)
+    """The same runs with ticks of the whole."""
     return Runs(
         run=runs.run,
         wait=runs.wait,
@@ -82,10 +86,19 @@ def _retimed(runs: Runs, part: Slice, whole: Slice) -> Runs:
         firings=runs.firings,
         children=runs.children,
         busy=runs.busy,
-        ticks=ticks,
-        followed=runs.followed,
+        ticks=_moved(runs.ticks, part, whole, Tick),
         odd_stamps=runs.odd_stamps,
     )
+
+
+def _moved(ticks: dict[int, _Sums], part: Slice, whole: Slice, kind: type[_Sums]) -> dict[int, _Sums]:
+    """What was counted in ticks of the part, in ticks of the whole: each goes where its middle lies."""
+    moved: dict[int, _Sums] = {}
+    for number, item in ticks.items():
+        at_s = part.start_s + (number + 0.5) * part.length_s / TICKS
+        place = min(TICKS - 1, max(0, int((at_s - whole.start_s) * TICKS / whole.length_s)))
+        _add(moved, {place: item}, kind)
+    return moved
 
 
 def _add(into: dict[int, _Sums], other: dict[int, _Sums], kind: type[_Sums]) -> None:

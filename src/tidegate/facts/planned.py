@@ -1,10 +1,31 @@
 """What a plan says: the fields of `tidegate plan --json` (DESIGN §7), in their order."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
-from tidegate.facts.seen import NOT_LOOKED, Cost
+from tidegate.facts.measured import Measured
+from tidegate.facts.seen import NOT_LOOKED, Cost, EntrySeen, QueueSeen, ServerSeen
 from tidegate.facts.unknown import Maybe
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Question:
+    """What a plan is made from. `entries` is the application's schedule where one was named: without it the intervals
+    are those that were measured. `weights` says how much an entry's timeliness counts (1.0 where not named).
+    """
+
+    at: str
+    url: str
+    measured: Measured
+    entries: Maybe[tuple[EntrySeen, ...]] = NOT_LOOKED
+    queues: tuple[QueueSeen, ...] = ()
+    server: ServerSeen | None = None
+    target_utilisation: float = 0.8
+    hosts_lost: int = 1
+    wait_target_s: float | None = None
+    weights: Mapping[str, float] = field(default_factory=dict)
+    visibility_timeout_s: float = 3600.0
+    cost: Cost = field(default_factory=lambda: Cost(commands=0, server_ms=0.0, elapsed_s=0.0))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
