@@ -10,7 +10,7 @@ from math import sqrt
 
 from tidegate.facts.simulated import Mean
 from tidegate.facts.unknown import Unknown
-from tidegate.model.rates import T_95
+from tidegate.model.plan.confidence import t_95
 from tidegate.model.simulate.tally import Batches
 
 #: With fewer batches than this an error would be a guess.
@@ -47,15 +47,7 @@ def half_width(batches: Batches, mean: float) -> float | None:
     if count < 2:
         return None
     squares = sum(residual**2 for residual in _residuals(batches, mean))
-    return student(count - 1) * sqrt(squares * count / (count - 1)) / weight
-
-
-def student(freedom: int) -> float:
-    """Student's t for a 95 % interval, within 0.1 % (Cornish and Fisher's expansion beyond the table)."""
-    if freedom <= len(T_95):
-        return T_95[freedom - 1]
-    z = 1.959964
-    return z + (z**3 + z) / (4 * freedom) + (5 * z**5 + 16 * z**3 + 3 * z) / (96 * freedom**2)
+    return t_95(count - 1) * sqrt(squares * count / (count - 1)) / weight
 
 
 def _residuals(batches: Batches, mean: float) -> list[float]:
