@@ -12,6 +12,8 @@ from tidegate.facts.laws import Constant, Law
 
 #: Celery's queue where none is named.
 DEFAULT_QUEUE = "celery"
+#: A run where nothing is said of it.
+USUAL_RUN = Constant(0.1)
 
 
 class Overlap(StrEnum):
@@ -19,7 +21,7 @@ class Overlap(StrEnum):
 
     ALLOW_ALL = "allow_all"  # it is published, whatever else is there
     SKIP = "skip"  # it is not published while one is pending or running
-    BUFFER_ONE = "buffer_one"  # it is not published while one is pending: at most one waits
+    BUFFER_ONE = "buffer_one"  # it is not published while one is pending: at most one waits, beside what runs
 
 
 class Payload(StrEnum):
@@ -77,7 +79,7 @@ class TaskLoad:
 
     name: str
     queue: str = DEFAULT_QUEUE
-    run: Law = Constant(0.1)
+    run: Law = USUAL_RUN
     children: Mapping[str, float] = field(default_factory=dict)
     priority: int = 0
     acks_late: bool = False

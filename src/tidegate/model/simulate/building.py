@@ -3,6 +3,7 @@
 from bisect import bisect_right
 
 from tidegate.facts.scenario import HostEvent, Scenario, TaskLoad
+from tidegate.model.simulate.arriving import sources_of
 from tidegate.model.simulate.cluster import Cluster
 from tidegate.model.simulate.drawing import Streams, draws
 from tidegate.model.simulate.hosts import Host, Pool
@@ -13,8 +14,11 @@ from tidegate.model.simulate.sources import Source, moments
 
 
 def build(scenario: Scenario, streams: Streams) -> Cluster:
-    """Everything in place at moment 0, and nothing happening; run times come from the streams `run/TASK`, chances from `chance/TASK`."""
-    steps = _steps(scenario)
+    """Everything in place at moment 0, and nothing happening yet.
+
+    Run times come from the streams `run/TASK`, chances from `chance/TASK`.
+    """
+    steps = steps_of(scenario)
     lines = {name: Line(name, len(steps)) for name in queues_of(scenario)}
     kinds = {
         task.name: _kind(number, task, lines[task.queue], steps, streams) for number, task in enumerate(scenario.tasks)
@@ -22,9 +26,9 @@ def build(scenario: Scenario, streams: Streams) -> Cluster:
     for task in scenario.tasks:
         kinds[task.name].children = [(kinds[name], int(n), n - int(n)) for name, n in task.children.items() if n > 0]
     sources = []
-    for number, spec in enumerate((*scenario.entries, *scenario.arrivals)):
+    for number, spec in enumerate(sources_of(scenario)):
         kind = kinds[spec.task]
-        step = kind.step if spec.priority is None else _place(spec.priority, steps)
+        step = kind.step if spec.priority is None else place_of_priority(spec.priority, steps)
         sources.append(Source(number, spec, kind, step, moments(spec, streams)))
     hosts, pools = _hosts(scenario, lines)
     cluster = Cluster(lines, kinds, sources, hosts, pools)
@@ -54,20 +58,18 @@ def _happens(cluster: Cluster, now: float, event: HostEvent) -> None:
 
 def _kind(number: int, task: TaskLoad, line: Line, steps: list[int], streams: Streams) -> Kind:
     draw, chance = draws(task.run, streams(f"run/{task.name}")), streams(f"chance/{task.name}")
-    return Kind(number, task, line, _place(task.priority, steps), draw, chance)
+    return Kind(number, task, line, place_of_priority(task.priority, steps), draw, chance)
 
 
-def _steps(scenario: Scenario) -> list[int]:
+def steps_of(scenario: Scenario) -> list[int]:
     """The priority steps that are used at all, so that a queue has no more lists than it needs."""
     all_steps = sorted(scenario.broker.priority_steps)
     priorities = {task.priority for task in scenario.tasks}
-    priorities |= {
-        spec.priority for spec in (*scenario.entries, *scenario.arrivals) if spec.priority is not None
-    }
-    return sorted({all_steps[_place(priority, all_steps)] for priority in priorities})
+    priorities |= {spec.priority for spec in sources_of(scenario) if spec.priority is not None}
+    return sorted({all_steps[place_of_priority(priority, all_steps)] for priority in priorities})
 
 
-def _place(priority: int, steps: list[int]) -> int:
+def place_of_priority(priority: int, steps: list[int]) -> int:
     """As Kombu: the highest step that is not above the priority."""
     return max(0, bisect_right(steps, priority) - 1)
 

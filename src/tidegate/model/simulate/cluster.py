@@ -29,7 +29,12 @@ class Cluster:
     """
 
     def __init__(
-        self, lines: dict[str, Line], kinds: dict[str, Kind], sources: list[Source], hosts: list[Host], pools: list[Pool]
+        self,
+        lines: dict[str, Line],
+        kinds: dict[str, Kind],
+        sources: list[Source],
+        hosts: list[Host],
+        pools: list[Pool],
     ) -> None:
         self.lines, self.kinds, self.sources, self.hosts, self.pools = lines, kinds, sources, hosts, pools
         self.now = 0.0
@@ -100,13 +105,17 @@ class Cluster:
             return
         for place in range(source.count):
             mark = source.marks[place] if source.marks is not None else None
-            if mark is not None and not mark.admits(source.overlap):
+            if mark is not None and not mark.admits(source.overlap, source.scope):
                 source.skipped[keep_away(mark, source.overlap, source.payload, now)] += 1
                 continue
-            message = self._send(now, kind, source, place, (mark,) if mark else (), source.step, source.expires_s)
-            source.published += message is not None
+            marks = () if mark is None else (Mark(of=mark),) if source.scope is Scope.FIRING else (mark,)
+            message = self._send(now, kind, source, place, marks, source.step, source.expires_s)
+            if message is None:
+                continue
+            source.published += 1
             if mark is not None:
                 mark.pending = message
+                mark.alive += source.scope is Scope.FIRING
 
     def _send(
         self, now: float, kind: Kind, source: Source, place: int, marks: tuple[Mark, ...], step: int, expires_s: float
@@ -116,7 +125,7 @@ class Cluster:
             message = Message(kind, source, now, place, step, now + expires_s, marks)
         else:
             mark = kind.marks.setdefault((source.number, place), Mark())
-            if not mark.admits(kind.load.overlap):
+            if not mark.admits(kind.load.overlap, Scope.MESSAGE):
                 kind.skipped[keep_away(mark, kind.load.overlap, kind.load.payload, now)] += 1
                 return None
             message = Message(kind, source, now, place, step, now + expires_s, (*marks, mark))
@@ -193,9 +202,7 @@ class Cluster:
         busy.moment -= now
         kind.waits.fresh.append(now - message.published_at)
         for mark in message.marks:
-            mark.waiting -= 1
-            if mark.pending is message:
-                mark.pending = None
+            mark.began(message)
         if host.pace is None:
             self._number += 1
             heappush(self._events, (now + kind.draw() + host.turnaround_s, self._number, self._finish, message))
@@ -280,11 +287,7 @@ class Cluster:
     def ended(self, message: Message, *, started: bool) -> None:
         """It is over: done, lost or expired."""
         for mark in message.marks:
-            mark.alive -= 1
-            if not started:
-                mark.waiting -= 1
-                if mark.pending is message:
-                    mark.pending = None
+            mark.ended(message, started=started)
 
     def _sweep(self, now: float, _: None) -> None:
         self.at(now + self.restore_every_s, self._sweep, None)

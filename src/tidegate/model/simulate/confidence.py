@@ -15,6 +15,8 @@ from tidegate.model.simulate.tally import Batches
 
 #: With fewer batches than this an error would be a guess.
 FEWEST = 8
+#: More say hardly more, and are more alike: from 32 on Student's t is within 4 % of the normal.
+MOST = 32
 NOTHING = Unknown("nothing of the kind happened in the measured time")
 TOO_SHORT = Unknown("too little was simulated to tell: a longer duration, or more runs")
 
@@ -36,7 +38,7 @@ def _between(runs: Sequence[Batches], mean: float) -> float | None:
 
 def _within(batches: Batches, mean: float) -> float | None:
     fitting = batches
-    while len(fitting.sums) >= 4 * FEWEST and _follow_one_another(fitting, mean):
+    while len(fitting.sums) > MOST or (len(fitting.sums) >= 2 * FEWEST and _follow_one_another(fitting, mean)):
         fitting = _in_pairs(fitting)
     return half_width(fitting, mean) if len(fitting.sums) >= FEWEST else None
 

@@ -14,26 +14,31 @@ from tidegate.units import count, duration, plural, rate, significant
 #: The second half of the measured time is cut into so many parts: their scatter is the error of the growth.
 _PARTS = 10
 #: A rise by fewer messages than this in half the measured time is no growth that anybody would see.
-_LEAST_RISE = 5
+LEAST_RISE = 5
 #: Of a growth less certain than this share of what arrives nothing is said.
 _VAGUE = 0.02
 
 
-def growth_of(runs: Sequence[Sequence[int]], at_s: Sequence[float]) -> Mean:
-    """Messages a second by which the depth rises in the second half of the measured time.
+def growth_of(depths: Sequence[Sequence[float]], debts: Sequence[Sequence[float]], at_s: Sequence[float]) -> Mean:
+    """Messages a second by which the depth rises, judged by the second half of the measured time.
 
-    `runs` are depths at the moments `at_s`. The error is from how the parts of that half differ, or the runs do.
+    `depths` are those of every run at the moments `at_s`, `debts` what the waiting messages will have become in the end.
+    A parent that waits behind its children's backlog publishes late, so the depth of such a queue swings while its debt
+    only grows: the growth is that of the debt, times the mean share of it that is visible as depth. The error is from
+    how the parts of that half differ, or the runs do.
     """
     first = len(at_s) // 2
     length = at_s[-1] - at_s[first] if len(at_s) > _PARTS else 0.0
     if length <= 0:
         return Mean(mean=TOO_SHORT, error=TOO_SHORT)
-    rises = [points[-1] - points[first] for points in runs]
-    if len(runs) > 1:
-        return Mean(mean=sum(rises) / len(rises) / length, error=_error(rises) / sqrt(len(rises)) / length)
-    steps = range(_PARTS + 1)
-    points = [runs[0][first + (len(at_s) - 1 - first) * step // _PARTS] for step in steps]
-    return Mean(mean=rises[0] / length, error=_error([b - a for a, b in pairwise(points)]) * sqrt(_PARTS) / length)
+    owed = sum(map(sum, debts))
+    visible = sum(map(sum, depths)) / owed if owed > 0 else 0.0
+    rises = [points[-1] - points[first] for points in debts]
+    mean = sum(rises) / len(rises) / length * visible
+    if len(debts) > 1:
+        return Mean(mean=mean, error=_error(rises) / sqrt(len(rises)) / length * visible)
+    points = [debts[0][first + (len(at_s) - 1 - first) * step // _PARTS] for step in range(_PARTS + 1)]
+    return Mean(mean=mean, error=_error([b - a for a, b in pairwise(points)]) * sqrt(_PARTS) / length * visible)
 
 
 def _error(values: Sequence[float]) -> float:
@@ -43,18 +48,20 @@ def _error(values: Sequence[float]) -> float:
     return t_95(len(values) - 1) * sqrt(variance)
 
 
-def state_of(growth: Mean, half_s: float, end_depth: int, depth: Mean, arrival_per_s: float, *, consumed: bool) -> State:
+def state_of(
+    growth: Mean, half_s: float, end_depth: int, depth: Mean, arrival_per_s: float, *, consumed: bool
+) -> State:
     """How the queue moves; `half_s` is the time over which its growth was seen, `consumed` whether a host lives for it."""
     if not consumed:
         return State.STALLED if end_depth else State.OK
     if not known(growth.mean) or not known(growth.error):
         return State.UNKNOWN
-    if growth.mean - growth.error > 0 and growth.mean * half_s >= _LEAST_RISE:
+    if growth.mean - growth.error > 0 and growth.mean * half_s >= LEAST_RISE:
         return State.GROWING
-    if growth.mean + growth.error < 0 and -growth.mean * half_s >= _LEAST_RISE:
+    if growth.mean + growth.error < 0 and -growth.mean * half_s >= LEAST_RISE:
         return State.DRAINING
     usual = depth.mean if known(depth.mean) else 0.0
-    steady = growth.error * half_s <= max(_LEAST_RISE, usual) or growth.error <= _VAGUE * arrival_per_s
+    steady = growth.error * half_s <= max(LEAST_RISE, usual) or growth.error <= _VAGUE * arrival_per_s
     return State.OK if steady or not end_depth else State.UNKNOWN
 
 
@@ -65,7 +72,9 @@ def drain_s_of(state: State, growth: Mean, end_depth: int) -> float | None:
     return end_depth / -growth.mean if state is State.DRAINING and known(growth.mean) and growth.mean < 0 else None
 
 
-def sentence_of(name: str, state: State, growth: Mean, end_depth: int, depth: Mean, wait: Spread, consumed: bool) -> str:
+def sentence_of(
+    name: str, state: State, growth: Mean, end_depth: int, depth: Mean, wait: Spread, consumed: bool
+) -> str:
     """What an operator wants to know first."""
     by = rate(growth.mean) if known(growth.mean) else "an unknown rate"
     if not consumed:

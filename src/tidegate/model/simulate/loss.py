@@ -68,8 +68,7 @@ def _put_back(cluster: "Cluster", now: float, message: Message) -> None:
             mark.alive += 1
     else:
         for mark in message.marks:
-            if mark.pending is message:
-                mark.pending = again
+            mark.replaced(message, again)
     line = message.kind.line
     if line.blocked:
         cluster.offer(now, again)

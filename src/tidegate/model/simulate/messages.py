@@ -4,7 +4,7 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from tidegate.facts.scenario import Overlap, Payload, TaskLoad
+from tidegate.facts.scenario import Overlap, Payload, Scope, TaskLoad
 from tidegate.model.simulate.drawing import Draw, Uniforms
 from tidegate.model.simulate.tally import Batches, Durations
 
@@ -16,25 +16,51 @@ if TYPE_CHECKING:
 
 @dataclass(slots=True)
 class Mark:
-    """How many messages under one key, or of one entry's firings, were published and not started, or not ended."""
+    """How many messages under one key were published and not started (`waiting`), or not ended (`alive`).
+
+    Of a firing in scope `firing` they are all its messages, and `of` is the entry's mark, which counts its firings.
+    """
 
     waiting: int = 0
     alive: int = 0
+    of: "Mark | None" = None
     #: The pending one that `replace` gives a newer payload.
     pending: "Message | None" = None
 
-    def admits(self, overlap: Overlap) -> bool:
-        """True where another one may be published."""
-        return not (self.alive if overlap is Overlap.SKIP else self.waiting)
+    def admits(self, overlap: Overlap, scope: Scope) -> bool:
+        """True where another one may be published: `buffer_one` lets one firing wait behind the one in progress."""
+        if overlap is Overlap.SKIP:
+            return not self.alive
+        return self.alive < 2 if scope is Scope.FIRING else not self.waiting
+
+    def began(self, message: "Message") -> None:
+        """One of them started."""
+        self.waiting -= 1
+        self._is_past(message)
+
+    def ended(self, message: "Message", *, started: bool) -> None:
+        """One of them is over."""
+        self.alive -= 1
+        if not started:
+            self.waiting -= 1
+        self._is_past(message)
+        if self.of is not None and not self.alive:
+            self.of.alive -= 1
+
+    def replaced(self, message: "Message", again: "Message") -> None:
+        """The pending one came back from a host that died."""
+        for mark in (self, self.of):
+            if mark is not None and mark.pending is message:
+                mark.pending = again
+
+    def _is_past(self, message: "Message") -> None:
+        for mark in (self, self.of):
+            if mark is not None and mark.pending is message:
+                mark.pending = None
 
 
 class Kind:
     """A task, and what was counted of it."""
-
-    __slots__ = (
-        "_done_before", "bears", "chance", "children", "done", "draw", "duplicated", "expired", "leaf", "line", "load", "lost", "late", "marks",
-        "number", "published", "retried", "runs", "skipped", "step", "throughput", "waits",
-    )  # fmt: skip
 
     def __init__(self, number: int, load: TaskLoad, line: "Line", step: int, draw: Draw, chance: Uniforms) -> None:
         self.number, self.load, self.line, self.step, self.draw, self.chance = number, load, line, step, draw, chance
@@ -48,10 +74,15 @@ class Kind:
         self.published = self.duplicated = self.done = self.retried = self.lost = self.expired = 0
         self.skipped: Counter[str] = Counter()
         self.throughput = Batches()
+        #: Published and not started, at the end of every batch.
+        self.pending: list[int] = []
+        self._started = 0
         self._done_before = 0
 
     def fold(self, length_s: float, *, measured: bool) -> None:
         """The end of a batch of that length."""
+        self._started += len(self.waits.fresh)
+        self.pending.append(self.published + self.duplicated - self._started - self.expired)
         self.waits.fold(measured=measured)
         self.runs.fold(measured=measured)
         if measured:
@@ -68,7 +99,14 @@ class Message:
     )  # fmt: skip
 
     def __init__(
-        self, kind: Kind, source: "Source", now: float, place: int, step: int, expires_at: float, marks: tuple[Mark, ...]
+        self,
+        kind: Kind,
+        source: "Source",
+        now: float,
+        place: int,
+        step: int,
+        expires_at: float,
+        marks: tuple[Mark, ...],
     ) -> None:
         self.kind, self.source, self.place, self.step = kind, source, place, step
         self.published_at = self.captured_at = now
@@ -80,9 +118,7 @@ class Message:
 
     def again(self) -> "Message":
         """The same message, as it lies in the queue once more."""
-        copy = Message(
-            self.kind, self.source, self.published_at, self.place, self.step, self.expires_at, self.marks
-        )
+        copy = Message(self.kind, self.source, self.published_at, self.place, self.step, self.expires_at, self.marks)
         copy.captured_at, copy.tries = self.captured_at, self.tries
         return copy
 

@@ -18,6 +18,7 @@ from tidegate.facts.simulated import (
 )
 from tidegate.facts.sketch import NS, Sketch
 from tidegate.facts.unknown import known
+from tidegate.model.simulate.arriving import becomes
 from tidegate.model.simulate.confidence import NOTHING, mean_of
 from tidegate.model.simulate.growing import drain_s_of, growth_of, sentence_of, state_of
 from tidegate.model.simulate.messages import Kind
@@ -33,7 +34,7 @@ _MOST_POINTS = 400
 def outcome(scenario: Scenario, plays: Sequence[Play], version: str) -> Simulated:
     """The whole answer; `plays` holds at least one."""
     shortest = min(plays, key=lambda played: played.until_s)
-    places = _thinned(len(shortest.at_s))
+    places = thinned(len(shortest.at_s))
     queues = tuple(_queue(scenario, plays, name, places) for name in plays[0].cluster.lines)
     memory = memory_of(scenario, queues)
     verdict = worst_of(queues)
@@ -59,7 +60,7 @@ def outcome(scenario: Scenario, plays: Sequence[Play], version: str) -> Simulate
     )
 
 
-def _thinned(points: int) -> list[int]:
+def thinned(points: int) -> list[int]:
     """The places of so many points that a chart can show, the last one among them."""
     step = max(1, -(-points // _MOST_POINTS))
     return list(range((points - 1) % step, points, step)) if points else []
@@ -67,23 +68,27 @@ def _thinned(points: int) -> list[int]:
 
 def _queue(scenario: Scenario, plays: Sequence[Play], name: str, places: Sequence[int]) -> QueueSimulated:
     lines = [played.cluster.lines[name] for played in plays]
-    shortest = min(plays, key=lambda played: played.until_s)
-    first = sum(at <= scenario.run.warmup_s for at in shortest.at_s)
-    at_s = shortest.at_s[max(0, first - 1) :]
-    growth = growth_of([line.points[max(0, first - 1) : len(shortest.at_s)] for line in lines], at_s)
+    at_s = min((played.at_s for played in plays), key=len)
+    first = max(0, sum(at <= scenario.run.warmup_s for at in at_s) - 1)
+    measured = slice(first, len(at_s))
+    growth = growth_of(
+        [line.points[measured] for line in lines],
+        [_debt(scenario, played, name)[measured] for played in plays],
+        at_s[measured],
+    )
     end_depth = round(sum(line.depth.value for line in lines) / len(lines))
     depth = mean_of([line.depth.batches for line in lines])
     kinds = [kind for played in plays for kind in played.cluster.kinds.values() if kind.line.name == name]
     consumed = any(host.alive for host in plays[0].cluster.hosts if name in host.group.queues)
-    arrival_per_s = sum(kind.published for kind in kinds) / len(plays) / max(shortest.until_s, 1e-9)
-    half_s = at_s[-1] - at_s[len(at_s) // 2] if at_s else 0.0
+    arrival_per_s = sum(kind.published for kind in kinds) / len(plays) / max(at_s[-1], 1e-9)
+    half_s = at_s[-1] - at_s[first + (len(at_s) - first) // 2]
     state = state_of(growth, half_s, end_depth, depth, arrival_per_s, consumed=consumed)
     wait = _spread([kind.waits for kind in kinds], len(plays))
-    weights = [weight for line in lines for weight in line.weights[first:]]
+    weights = [weight for line in lines for weight in line.weights[first + 1 :]]
     return QueueSimulated(
         name=name,
         state=state,
-        sentence=sentence_of(name, state, growth, end_depth, depth, wait, consumed),
+        sentence=sentence_of(name, state, growth, end_depth, depth, wait, consumed=consumed),
         growth_per_s=growth,
         depth=depth,
         most_depth=max(line.most for line in lines),
@@ -94,6 +99,13 @@ def _queue(scenario: Scenario, plays: Sequence[Play], name: str, places: Sequenc
         drain_s=drain_s_of(state, growth, end_depth),
         depth_at=tuple(sum(line.points[place] for line in lines) / len(lines) for place in places),
     )
+
+
+def _debt(scenario: Scenario, played: Play, queue: str) -> list[float]:
+    """What the messages that waited at the end of every batch will have become in the queue."""
+    each = {name: queues[queue] for name, queues in becomes(scenario).items() if queue in queues}
+    kinds = [(played.cluster.kinds[name].pending, number) for name, number in each.items()]
+    return [sum(pending[place] * number for pending, number in kinds) for place in range(len(played.at_s))]
 
 
 def _task(plays: Sequence[Play], name: str) -> TaskSimulated:

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from tidegate.facts.scenario import Scenario
 from tidegate.facts.simulated import Simulated
 from tidegate.model.simulate.drawing import Streams
+from tidegate.model.simulate.fluid.flow import flow
 from tidegate.model.simulate.outcome import outcome
 from tidegate.model.simulate.playing import Play, play
 
@@ -25,8 +26,6 @@ def simulate(
     Event by event some 1 to 10 µs a message; as a fluid some milliseconds, whatever the number of hosts and messages.
     """
     if scenario.run.mode == "fluid":
-        from tidegate.model.simulate.fluid import flow
-
         return flow(scenario, version)
     plays: list[Play] = []
     for number in range(scenario.run.runs):

@@ -13,11 +13,6 @@ from tidegate.model.simulate.messages import Kind, Mark
 class Source:
     """One entry or stream of arrivals, and what was counted of it. `freshness` is followed for entries only."""
 
-    __slots__ = (
-        "count", "expires_s", "fired", "freshness", "kind", "marks", "number", "overlap", "payload", "published",
-        "scope", "skipped", "spec", "step", "times",
-    )  # fmt: skip
-
     def __init__(self, number: int, spec: Entry | Arrivals, kind: Kind, step: int, times: Iterator[float]) -> None:
         self.number, self.spec, self.kind, self.step, self.times = number, spec, kind, step, times
         expires_s = spec.expires_s if spec.expires_s is not None else kind.load.expires_s
