@@ -2,7 +2,7 @@
 
 import difflib
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -36,6 +36,13 @@ class Weight(click.ParamType):  # type: ignore[type-arg]
         return entry, weight
 
 
+def _number(ctx: click.Context, param: click.Parameter, value: float) -> float:
+    # "nan" is a float to Python, and within every range.
+    if math.isnan(value):
+        raise click.BadParameter("expected a number above 0 and at most 1, got nan", ctx, param)
+    return value
+
+
 @click.command()
 @reads_broker
 @click.option(
@@ -46,6 +53,7 @@ class Weight(click.ParamType):  # type: ignore[type-arg]
     default=0.8,
     show_default=True,
     type=click.FloatRange(0, 1, min_open=True),
+    callback=_number,
     help="The busy share of the slots up to which an interval is safe.",
 )
 @click.option(
@@ -60,7 +68,12 @@ class Weight(click.ParamType):  # type: ignore[type-arg]
     help="How much an entry's timeliness counts in the best split, 1 where not named (may be repeated).",
 )
 @click.option(
-    "--since", "since_s", type=Duration(), default="1h", show_default=True, help="Rest on what was measured since then."
+    "--since",
+    "since_s",
+    type=Duration(),
+    default="3h",
+    show_default=True,
+    help="Rest on what was measured in this time until now.",
 )
 @click.option("--entry", "names", metavar="NAME", multiple=True, help="This entry only (may be repeated).")
 @click.option("--chart", "picture", metavar="FILE", help="Write the chart as .svg or .png. Needs tidegate[charts].")
@@ -108,17 +121,17 @@ def plan(
         raise SystemExit(EXIT_FINDING)
 
 
-def _planned(
-    target: Target, hosts_lost: int, utilisation: float, weights: Sequence[tuple[str, float]], **rest: Any
-) -> Any:
+def _planned(target: Target, utilisation: float, weights: Sequence[tuple[str, float]], **rest: Any) -> "Plan":
+    from tidegate.observe.app import see_app
     from tidegate.planning import Options, plan_at
 
     options = Options(
-        app=target.app, hosts_lost=hosts_lost, target_utilisation=utilisation, weights=dict(weights), **rest
+        app=see_app(target.app) if target.app is not None else None,
+        target_utilisation=utilisation,
+        weights=dict(weights),
+        **rest,
     )
-    answer = plan_at(target.address(), options, timeout_s=target.timeout_s)
-    _refuse_unknown(options.weights, answer, "--weight")
-    return answer
+    return plan_at(target.address(), options, timeout_s=target.timeout_s)
 
 
 def only(plan: "Plan", names: Sequence[str]) -> "Plan":
@@ -126,23 +139,19 @@ def only(plan: "Plan", names: Sequence[str]) -> "Plan":
 
     Raises UsageError for a name that no entry has.
     """
+    there = [entry.entry for entry in plan.entries]
+    for name in names:
+        if name not in there:
+            near = difflib.get_close_matches(name, there, n=1)
+            hint = f"did you mean {near[0]!r}?" if near else f"there are: {', '.join(there[:5]) or 'none'}"
+            raise UsageError(f"no periodic entry {name!r} to show: {hint}")
     if not names:
         return plan
-    _refuse_unknown(names, plan, "--entry")
     return replace(
         plan,
         entries=tuple(entry for entry in plan.entries if entry.entry in names),
         curves=tuple(curve for curve in plan.curves if curve.entry in names),
     )
-
-
-def _refuse_unknown(names: Sequence[str] | Mapping[str, float], plan: "Plan", option: str) -> None:
-    there = [entry.entry for entry in plan.entries]
-    for name in names:
-        if name not in there:
-            near = difflib.get_close_matches(name, there, 1)
-            hint = f"; did you mean {near[0]!r}?" if near else f"; there are: {', '.join(there[:10]) or 'none'}"
-            raise UsageError(f"{option}: no periodic entry is named {name!r}{hint}")
 
 
 def _show(answer: "Plan", chart: Any, *, verbose: bool) -> None:
