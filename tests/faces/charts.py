@@ -25,3 +25,14 @@ def named(name):
     return Chart(
         name, name, name, [Line(name, [0.0, 1.0], [0.0, 1.0])], [Mark(x=0.5, label=name), Mark(y=0.5, label=name)]
     )
+
+
+#: Makes an interpreter one in which the extra is not installed.
+WITHOUT_MATPLOTLIB = """
+import sys
+class Away:
+    def find_spec(self, name, path=None, target=None):
+        if name.split(".")[0] == "matplotlib":
+            raise ImportError("No module named matplotlib")
+sys.meta_path.insert(0, Away())
+"""

@@ -4,9 +4,12 @@ import xml.etree.ElementTree as ElementTree
 
 import pytest
 
+from faces.charts import WITHOUT_MATPLOTLIB
+from faces.hostile import TEXTS
 from faces.measured import leave, two_hosts
-from faces.shell import call, run
+from faces.shell import assert_harmless, assert_harmless_json, call, run
 from model.cluster import CHILD, PARENT
+from tidegate.facts.measured import Key
 
 APP = f"""
 from celery import Celery
@@ -70,6 +73,19 @@ def test_json_is_the_plan_and_nothing_else(measured_at):
 @pytest.mark.parametrize(("interval", "level", "code"), [(0.5, "unsafe", 1), (0.5, "never", 0), (3.0, "unsafe", 0)])
 def test_an_unsafe_interval_ends_with_1_where_that_is_asked_for(measured_at, interval, level, code):
     assert call(*measured_at(interval), "--fail-on", level).code == code
+
+
+def test_planning_changes_nothing_in_the_broker(measured_at, redis_client):
+    command = measured_at(0.5)
+    before = contents(redis_client)
+    call(*command, "-v")
+
+    assert before
+    assert contents(redis_client) == before
+
+
+def contents(client):
+    return {key: (client.dump(key), client.expiretime(key)) for key in client.scan_iter()}
 
 
 def test_one_entry_may_be_asked_for(measured_at):
@@ -141,18 +157,8 @@ def test_a_name_may_hold_an_equals_sign(measured_at):
     assert "no periodic entry 'a=b'" in call(*measured_at(0.5), "--weight", "a=b=2").said
 
 
-WITHOUT = """
-import sys
-class Away:
-    def find_spec(self, name, path=None, target=None):
-        if name.split(".")[0] == "matplotlib":
-            raise ImportError("No module named matplotlib")
-sys.meta_path.insert(0, Away())
-"""
-
-
 def test_without_matplotlib_a_chart_is_refused_in_one_line_that_says_how_to_install_it(tmp_path):
-    (tmp_path / "sitecustomize.py").write_text(WITHOUT)
+    (tmp_path / "sitecustomize.py").write_text(WITHOUT_MATPLOTLIB)
     target = str(tmp_path / "chart.svg")
     ran = run("plan", "redis://127.0.0.1:1/0", "--chart", target, environment={"PYTHONPATH": str(tmp_path)})
 
@@ -164,10 +170,6 @@ def test_without_matplotlib_a_chart_is_refused_in_one_line_that_says_how_to_inst
 
 
 def test_what_the_probe_left_of_hostile_names_is_shown_and_steers_nothing(broker_url, redis_client):
-    from faces.hostile import TEXTS
-    from faces.shell import assert_harmless, assert_harmless_json
-    from tidegate.facts.measured import Key
-
     for text in TEXTS:
         redis_client.flushall()
         measured = two_hosts()

@@ -2,6 +2,8 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import groupby
+from operator import itemgetter
 
 from rich.console import Console
 from rich.text import Text
@@ -134,17 +136,17 @@ class _Plot:
         columns = {self._column(mark.x or 0.0) for mark in self._rules}
         cells = [self._canvas.cell(column, row) for column in range(self._canvas.width)]
         label = self._level_label(level, cells) if level else {}
-        text = Text()
+        drawn = []
         for column, cell in enumerate(cells):
             if cell:
-                text.append(*cell)
+                drawn.append(cell)
             elif column in label:
-                text.append(label[column])
+                drawn.append((label[column], ""))
             elif column in columns:
-                text.append(self._signs.down, "dim")
+                drawn.append((self._signs.down, "dim"))
             else:
-                text.append(self._signs.across if level else " ", "dim")
-        return text
+                drawn.append((self._signs.across, "dim") if level else (" ", ""))
+        return _joined(drawn)
 
     def _level_label(self, level: Mark, cells: Sequence[object]) -> dict[int, str]:
         """Where the label of a horizontal rule goes on it: as far right as no line runs through it."""
@@ -204,7 +206,13 @@ class _Plot:
         pattern = pattern_of(self._chart.lines[place], place)
         sample.line([(0, up // 2), (across, up // 2)], pattern=pattern, glyph=_glyph(place), colour=_colour(place))
         cells = [sample.cell(column, 0) or (" ", "") for column in range(_SAMPLE_CELLS)]
-        return Text.assemble(*cells, f" {self.written(label)}")
+        return _joined(cells).append(f" {self.written(label)}")
+
+
+def _joined(cells: Sequence[tuple[str, str]]) -> Text:
+    """The characters with one change of colour where the colour changes, not one a character."""
+    runs = groupby(cells, key=itemgetter(1))
+    return Text.assemble(*(("".join(char for char, _ in run), colour) for colour, run in runs))
 
 
 def _glyph(place: int) -> str:
