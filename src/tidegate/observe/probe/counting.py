@@ -6,6 +6,7 @@ from typing import NamedTuple
 from tidegate.facts.measured import FIRINGS_FOLLOWED, OTHERS, TICKS, Busy, Depth, Followed, Key, Runs, Slice, Tick
 from tidegate.facts.sketch import Sketch
 from tidegate.observe.probe.clock import BrokerClock
+from tidegate.observe.probe.recorder import NO_SLOT
 from tidegate.observe.probe.rings import Run
 from tidegate.observe.probe.run import Ended, Flag, Started, sendable
 from tidegate.observe.probe.waits import Waits
@@ -74,7 +75,8 @@ class Counting:
                 # It was found twice: as the last thing its killed process did, and as what it had not finished.
                 continue
             self._add(slot, known, started, ended)
-            self._slots[slot] = _Slot(ended.serial, ended.end_us)
+            if slot != NO_SLOT:
+                self._slots[slot] = _Slot(ended.serial, ended.end_us)
             self._last_end_us = max(self._last_end_us, ended.end_us)
 
     def skipped(self, outcome: str, task: str, exchange: str, routing_key: str, entry: str) -> None:

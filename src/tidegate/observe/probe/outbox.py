@@ -17,6 +17,7 @@ _MOST_WAITING = 12
 #: Records in one request.
 _MOST_AT_ONCE = 20
 _FEWEST_KEYS = 20
+_MOST_FINAL = 3000
 
 
 class Letter(NamedTuple):
@@ -46,6 +47,8 @@ class Outbox:
         #: What waits while Redis is away, merged.
         self._longer: dict[Stretch, Slice] = {}
         self._sending: dict[Stretch, _Sending] = {}
+        #: Minutes that are final, and how often: a broker whose clock is set back lets one happen twice.
+        self._final: dict[Stretch, int] = {}
 
     def letters(self, now_s: float, most_bytes: int) -> list[Letter]:
         """What is to be written now, oldest first: the minute that goes on, the one before twice, and what is late."""
@@ -61,6 +64,7 @@ class Outbox:
             stretch = letter.stretch
             if now_s > stretch.end_s + OPEN_S:
                 self._forget(stretch)
+                self._note_final(stretch)
             else:
                 state = self._sending.setdefault(stretch, _Sending())
                 state.attempted, state.closed = True, now_s >= stretch.end_s
@@ -81,8 +85,15 @@ class Outbox:
             keep_keys(slice_, max(_FEWEST_KEYS, len(slice_.runs) * most_bytes // len(record) - 1))
             record = encode_slice(slice_)
         state = self._sending.get(stretch)
+        again = self._final.get(stretch, 0)
         late = now_s > stretch.end_s + FRESH_S and not (stretch.length_s == 60 and state and state.attempted)
-        return Letter(stretch, self._process + (LATE if late or stretch.length_s > 60 else ""), record)
+        field = self._process + (f".{again}" if again else "")
+        return Letter(stretch, field + (LATE if late or again or stretch.length_s > 60 else ""), record)
+
+    def _note_final(self, stretch: Stretch) -> None:
+        self._final[stretch] = self._final.pop(stretch, 0) + 1
+        if len(self._final) > _MOST_FINAL:
+            del self._final[next(iter(self._final))]
 
     def _forget(self, stretch: Stretch) -> None:
         self._sending.pop(stretch, None)

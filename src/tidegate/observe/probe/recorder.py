@@ -4,6 +4,7 @@ In a pool of processes each writes to its slot of shared memory (`rings.py`); in
 finished runs wait in a queue of the same process.
 """
 
+import itertools
 import logging
 import threading
 import time
@@ -30,6 +31,9 @@ log = logging.getLogger("tidegate.probe")
 
 #: Runs that wait for the collector at most; at a thousand a second it is more than a minute behind then.
 MOST_WAITING = 100_000
+
+#: Where nobody can tell which slot it was: a greenlet lives for one run.
+NO_SLOT = -1
 
 _now_ns = time.monotonic_ns
 Clock = Callable[[], int]
@@ -168,12 +172,12 @@ class QueueSink:
         self.running: dict[int, Started] = {}
         self.dropped = 0
         self._slot = slot
-        self._serial = 0
+        # `next` can't be torn between threads, `+= 1` can.
+        self._serials = itertools.count(1)
 
     def begin(self, described: tuple[Any, ...], start_us: int, outside_us: int) -> Started:
         """Keeps the run among those that run."""
-        self._serial += 1
-        started = _started(self._serial, described, start_us, len(self.running) + 1, outside_us, 0)
+        started = _started(next(self._serials), described, start_us, len(self.running) + 1, outside_us, 0)
         self.running[id(started)] = started
         return started
 

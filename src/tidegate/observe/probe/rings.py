@@ -83,6 +83,20 @@ class Rings:
     def anchor_s(self, value: float) -> None:
         self._clock[0] = value
 
+    def clock(self) -> tuple[float, bool]:
+        """The broker's time where it is known, else the machine's own, and which of the two it is."""
+        anchor_s = self._clock[0]
+        return (time.monotonic() + anchor_s, True) if anchor_s else (time.time(), False)
+
+    @property
+    def without_slot(self) -> int:
+        """Pool processes for which there was no slot; what they run is not recorded."""
+        return self._words[2]
+
+    def note_without_slot(self) -> None:
+        """Counts such a process."""
+        self._words[2] += 1
+
     def busy(self) -> int:
         """How many slots are busy; 0.2 µs."""
         return self.memory[_BUSY : _BUSY + self.slots].count(1)

@@ -34,7 +34,10 @@ class _Firing(threading.local):
 class Stamps:
     """The handler of `before_task_publish`, one for the whole process."""
 
-    def __init__(self) -> None:
+    def __init__(self, wanted: Callable[[], bool]) -> None:
+        """`wanted` is asked once, at the first message."""
+        self._wanted: Callable[[], bool] = wanted
+        self._on: bool | None = None
         self.clock: Clock = own_clock
         #: Notes a child of the present run, and gives that run's entry.
         self.published: Callable[[object], str] | None = None
@@ -44,6 +47,11 @@ class Stamps:
     def stamp(self, sender: Any = None, headers: Any = None, **_: Any) -> None:
         """Writes into the headers of a message that is about to be published; 2 µs. Never raises."""
         try:
+            if not self._on:
+                if self._on is None:
+                    self._on = self._wanted()
+                if not self._on:
+                    return
             entry = self._firing.entry
             if self.published is not None:
                 entry = self.published(sender) or entry
