@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from tidegate.broker import ledger
 from tidegate.broker.client import Broker
 from tidegate.broker.ledger import MERGED, Record, Stretch, stretch_key
-from tidegate.broker.reads import batched, bytes_of
+from tidegate.broker.reads import batched
 from tidegate.broker.records import decode_worker, encode_slice
 from tidegate.facts.merging import coarsened, keep_keys
 from tidegate.facts.unknown import known
@@ -26,6 +26,7 @@ TURN_S = 20.0
 _TURN_WORK_S = 10.0
 _MOST_SQUEEZES = 60
 _FEWEST_KEYS = 50
+_DROPPED = "stretches_dropped"
 #: How long a worker that is gone stays listed.
 _GONE_S = 3600.0
 
@@ -122,7 +123,7 @@ class Turn:
         """Brings the whole below the cap: longer stretches earlier, then fewer keys, then the oldest goes."""
         for _ in range(_MOST_SQUEEZES):
             present = ledger.stretches(self.broker)
-            weights = self._weights(present)
+            weights = {key: one for key, one in ledger.weights(self.broker, present).items() if known(one)}
             if sum(weights.values()) <= self.most_bytes or time.monotonic() > self._until_s:
                 return
             settled = [one for one in present if one.end_s + SETTLED_S <= self.now_s]
@@ -136,9 +137,9 @@ class Turn:
             if not done:
                 return
 
-    def _lighten(self, settled: list[Stretch], weights: dict[Stretch, int]) -> bool:
+    def _lighten(self, settled: list[Stretch], weights: dict[str, int]) -> bool:
         """Halves the keys of the heaviest stretch; drops the oldest one where keys are few everywhere."""
-        for stretch in sorted(settled, key=lambda one: -weights.get(one, 0)):
+        for stretch in sorted(settled, key=lambda one: -weights.get(stretch_key(self.broker.layout, one), 0)):
             keys = max((len(one.stored.slice.runs) for one in self._records(stretch) if one.stored), default=0)
             if keys > _FEWEST_KEYS:
                 return self._merge(stretch, most_keys=max(_FEWEST_KEYS, keys // 2))
@@ -148,18 +149,19 @@ class Turn:
         return [one for one in ledger.records(self.broker, [stretch]) if one.stretch == stretch]
 
     def _drop(self, oldest: Stretch, settled: list[Stretch]) -> bool:
+        """Lets the oldest go, and says so in the one after it, together with those that went before."""
         layout = self.broker.layout
+        gone = 1 + sum(one.stored.slice.counts[_DROPPED] for one in self._records(oldest) if one.stored)
         self.broker.ask(("UNLINK", stretch_key(layout, oldest)), ("ZREM", ledger.stretches_key(layout), oldest.member))
         rest = [one for one in settled if one != oldest]
-        for record in self._records(min(rest, key=lambda one: one.end_s)) if rest else ():
-            if record.field == MERGED and record.stored is not None:
-                record.stored.slice.counts["stretches_dropped"] += 1
-                return self._write(record.stretch, [record], self.most_keys)
+        if rest:
+            following = min(rest, key=lambda one: one.end_s)
+            counting = [one for one in self._records(following) if one.stored is not None]
+            for one in counting[:1]:
+                if one.stored is not None:
+                    one.stored.slice.counts[_DROPPED] += gone
+            return self._write(following, counting, self.most_keys)
         return True
-
-    def _weights(self, present: list[Stretch]) -> dict[Stretch, int]:
-        weights = bytes_of(self.broker, [stretch_key(self.broker.layout, stretch) for stretch in present], samples=0)
-        return {stretch: one for stretch, one in zip(present, weights, strict=True) if known(one)}
 
     def _forget_workers(self) -> None:
         key = ledger.workers_key(self.broker.layout)
