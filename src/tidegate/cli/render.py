@@ -64,7 +64,8 @@ def _headline(diagnosis: Diagnosis) -> Text:
     return line
 
 
-def _shown(value: Maybe[float | None], form: object) -> Text:
+def shown(value: Maybe[float | None], form: object) -> Text:
+    """A cell: the value as `form` writes it, `never` for None, and `?` where it could not be seen."""
     if not known(value):
         return Text("?", style="magenta")
     return Text("never" if value is None else form(value))  # type: ignore[operator]
@@ -73,24 +74,24 @@ def _shown(value: Maybe[float | None], form: object) -> Text:
 QUEUE_COLUMNS = (
     Column("queue", lambda queue: safe(queue.name), justify="left"),
     Column("state", lambda queue: Text(queue.state.value, style=_STATE_STYLE[queue.state]), justify="left"),
-    Column("waiting", lambda queue: _shown(queue.depth, count)),
-    Column("unacked", lambda queue: _shown(queue.unacked, count), expendable=3),
-    Column("in", lambda queue: _shown(queue.arrival_per_s, rate)),
-    Column("out", lambda queue: _shown(queue.service_per_s, rate)),
-    Column("growth", lambda queue: _shown(queue.growth_per_s, rate), expendable=1),
-    Column("oldest", lambda queue: _shown(queue.oldest_age_s, duration), expendable=4),
-    Column("memory", lambda queue: _shown(queue.bytes, size), expendable=2),
-    Column("empty in", lambda queue: _shown(queue.drain_s, duration)),
+    Column("waiting", lambda queue: shown(queue.depth, count)),
+    Column("unacked", lambda queue: shown(queue.unacked, count), expendable=3),
+    Column("in", lambda queue: shown(queue.arrival_per_s, rate)),
+    Column("out", lambda queue: shown(queue.service_per_s, rate)),
+    Column("growth", lambda queue: shown(queue.growth_per_s, rate), expendable=1),
+    Column("oldest", lambda queue: shown(queue.oldest_age_s, duration), expendable=4),
+    Column("memory", lambda queue: shown(queue.bytes, size), expendable=2),
+    Column("empty in", lambda queue: shown(queue.drain_s, duration)),
 )
 TASK_COLUMNS = (
     Column("task", lambda task: safe(task.name), justify="left"),
     Column("queue", lambda task: safe(task.queue), justify="left", expendable=2),
-    Column("share", lambda task: _shown(task.depth_share, percent), expendable=1),
-    Column("in", lambda task: _shown(task.arrival_per_s, rate), expendable=3),
-    Column("out", lambda task: _shown(task.service_per_s, rate), expendable=4),
-    Column("edge interval", lambda task: _shown(task.edge_interval_s, duration)),
-    Column("safe interval", lambda task: _shown(task.min_safe_interval_s, duration)),
-    Column("workers needed", lambda task: _shown(task.capacity_factor, _times), expendable=5),
+    Column("share", lambda task: shown(task.depth_share, percent), expendable=1),
+    Column("in", lambda task: shown(task.arrival_per_s, rate), expendable=3),
+    Column("out", lambda task: shown(task.service_per_s, rate), expendable=4),
+    Column("edge interval", lambda task: shown(task.edge_interval_s, duration)),
+    Column("safe interval", lambda task: shown(task.min_safe_interval_s, duration)),
+    Column("workers needed", lambda task: shown(task.capacity_factor, _times), expendable=5),
 )
 
 
