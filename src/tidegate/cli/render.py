@@ -13,7 +13,7 @@ from tidegate.facts.diagnosis import Diagnosis, Finding, Level, QueueReport, Sta
 from tidegate.facts.unknown import Maybe, known
 from tidegate.units import count, duration, percent, plural, rate, significant, size
 
-_STATE_STYLE = {
+STATE_STYLE = {
     State.OK: "green",
     State.DRAINING: "cyan",
     State.SURGE: "yellow",
@@ -57,7 +57,7 @@ def _headline(diagnosis: Diagnosis) -> Text:
     broker = diagnosis.broker
     name = " ".join(str(part) for part in (broker.server, broker.version) if known(part)) or "server"
     line = Text()
-    line.append(f"{diagnosis.verdict.value.upper()}  ", style=_STATE_STYLE[diagnosis.verdict])
+    line.append(f"{diagnosis.verdict.value.upper()}  ", style=STATE_STYLE[diagnosis.verdict])
     line.append(printable(f"{broker.url}  {name}"))
     if known(broker.used_memory_bytes):
         line.append(f"  {size(broker.used_memory_bytes)} in use")
@@ -73,7 +73,7 @@ def shown(value: Maybe[float | None], form: object) -> Text:
 
 QUEUE_COLUMNS = (
     Column("queue", lambda queue: safe(queue.name), justify="left"),
-    Column("state", lambda queue: Text(queue.state.value, style=_STATE_STYLE[queue.state]), justify="left"),
+    Column("state", lambda queue: Text(queue.state.value, style=STATE_STYLE[queue.state]), justify="left"),
     Column("waiting", lambda queue: shown(queue.depth, count)),
     Column("unacked", lambda queue: shown(queue.unacked, count), expendable=3),
     Column("in", lambda queue: shown(queue.arrival_per_s, rate)),
