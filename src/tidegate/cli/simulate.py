@@ -64,9 +64,10 @@ def simulate(
     if target_file is not None:
         _write(found, target_file)
         return
-    answer = _played(found)
+    answer, interrupted = _played(found)
     _show(answer, picture, as_json=as_json, verbose=verbose)
-    if not answer.complete and answer.simulated_s < found.run.duration_s and not answer.notes:
+    if interrupted:
+        click.echo("tidegate: interrupted; this is what was simulated until then, and nothing was changed", err=True)
         raise SystemExit(EXIT_INTERRUPTED)
 
 
@@ -133,7 +134,8 @@ def streams(seed: int) -> Callable[[int], Callable[[str], Callable[[], float]]]:
     return lambda number: lambda purpose: random.Random(f"{seed}/{number}/{purpose}").random
 
 
-def _played(scenario: "Scenario") -> "Simulated":
+def _played(scenario: "Scenario") -> tuple["Simulated", bool]:
+    """The answer, and whether Ctrl-C cut it short."""
     from tidegate import __version__
     from tidegate.cli.progress import stopping_early, watching
     from tidegate.model.simulate.simulate import simulate as play
@@ -145,7 +147,8 @@ def _played(scenario: "Scenario") -> "Simulated":
             bar(done, 1.0, waiting)
             return not stopped()
 
-        return play(scenario, streams(scenario.run.seed), __version__, told)
+        answer = play(scenario, streams(scenario.run.seed), __version__, told)
+        return answer, stopped() and not answer.complete
 
 
 def _show(answer: "Simulated", picture: str | None, *, as_json: bool, verbose: bool) -> None:

@@ -176,7 +176,7 @@ class Cluster:
                 self._hold(now, host, message)
             elif not host.prefetches:
                 host.room -= 1
-            self._start(now + host.latency_s, host, message)
+            self._start(now, host, message, host.latency_s)
         else:
             host.reserved.append(message)
             self._hold(now, host, message)
@@ -192,22 +192,23 @@ class Cluster:
         if self.unacked.pop(message, None) is not None:
             message.kind.line.unacked.down(now)
 
-    def _start(self, now: float, host: Host, message: Message) -> None:
+    def _start(self, now: float, host: Host, message: Message, latency_s: float = 0.0) -> None:
+        """The slot is taken now; the run begins after the latency."""
         kind = message.kind
-        message.started_at = now
+        begins_at = message.started_at = now + latency_s
         message.host = host
         host.running[message] = None
         busy = host.pool.busy
         busy.value += 1
         busy.moment -= now
-        kind.waits.fresh.append(now - message.published_at)
+        kind.waits.fresh.append(begins_at - message.published_at)
         for mark in message.marks:
             mark.began(message)
         if host.pace is None:
             self._number += 1
-            heappush(self._events, (now + kind.draw() + host.turnaround_s, self._number, self._finish, message))
+            heappush(self._events, (begins_at + kind.draw() + host.turnaround_s, self._number, self._finish, message))
         else:
-            self._foretell(host, host.pace, host.pace.begin(now, message, kind.draw() + host.turnaround_s))
+            self._foretell(host, host.pace, host.pace.begin(now, message, latency_s + kind.draw() + host.turnaround_s))
 
     def _foretell(self, host: Host, pace: Pace, moment: float) -> None:
         if moment < inf:

@@ -1,7 +1,9 @@
 """Means and their 95 % intervals, from batches that are autocorrelated, or from independent runs.
 
-Batch means (Law, *Simulation Modeling and Analysis*, §9.5.3) for a ratio of sums: neighbouring batches are put
-together, two and two, until their residuals no longer follow one another (lag-1 correlation, von Neumann).
+Batch means (Law, *Simulation Modeling and Analysis*, §9.5.3) for a ratio of sums. Where batches still follow one another,
+the variance is that of an autoregressive series: times (1 + φ)/(1 − φ), with φ the correlation of neighbours. The waits
+of a simulation that is short for its load are skewed as well, and then the interval covers the truth in 85 to 92 of 100
+cases only; independent runs do not have that weakness.
 """
 
 from collections.abc import Sequence
@@ -15,8 +17,10 @@ from tidegate.model.simulate.tally import Batches
 
 #: With fewer batches than this an error would be a guess.
 FEWEST = 8
-#: More say hardly more, and are more alike: from 32 on Student's t is within 4 % of the normal.
-MOST = 32
+#: More say hardly more, and follow one another the more.
+MOST = 16
+#: A correlation above this says that the run was far too short, not by how much.
+_MOST_ALIKE = 0.8
 NOTHING = Unknown("nothing of the kind happened in the measured time")
 TOO_SHORT = Unknown("too little was simulated to tell: a longer duration, or more runs")
 
@@ -38,9 +42,13 @@ def _between(runs: Sequence[Batches], mean: float) -> float | None:
 
 def _within(batches: Batches, mean: float) -> float | None:
     fitting = batches
-    while len(fitting.sums) > MOST or (len(fitting.sums) >= 2 * FEWEST and _follow_one_another(fitting, mean)):
+    while len(fitting.sums) > MOST:
         fitting = _in_pairs(fitting)
-    return half_width(fitting, mean) if len(fitting.sums) >= FEWEST else None
+    if len(fitting.sums) < FEWEST:
+        return None
+    width = half_width(fitting, mean)
+    alike = _alike(_residuals(fitting, mean))
+    return None if width is None else width * sqrt((1 + alike) / (1 - alike))
 
 
 def half_width(batches: Batches, mean: float) -> float | None:
@@ -56,12 +64,12 @@ def _residuals(batches: Batches, mean: float) -> list[float]:
     return [amount - mean * weight for amount, weight in zip(batches.sums, batches.weights, strict=True)]
 
 
-def _follow_one_another(batches: Batches, mean: float) -> bool:
-    """True where the lag-1 correlation is above what independent batches show in one case of six."""
-    residuals = _residuals(batches, mean)
+def _alike(residuals: Sequence[float]) -> float:
+    """The correlation of neighbours, 0 where it is negative."""
     squares = sum(residual**2 for residual in residuals)
-    products = sum(one * other for one, other in pairwise(residuals))
-    return squares > 0 and products / squares > 1 / sqrt(len(residuals))
+    if squares <= 0:
+        return 0.0
+    return min(_MOST_ALIKE, max(0.0, sum(one * other for one, other in pairwise(residuals)) / squares))
 
 
 def _in_pairs(batches: Batches) -> Batches:

@@ -48,7 +48,8 @@ class Fifo:
         [self._line], [self._pool] = cluster.lines.values(), cluster.pools
         [self._kind] = cluster.kinds.values()
         slots = sum(host.group.slots for host in cluster.hosts)
-        self._pool.capacity.shift(0.0, slots)
+        for each in cluster.hosts:
+            each.rise(0.0)
         self._free_at = [0.0] * slots
         host = cluster.hosts[0]
         self._latency_s, self._turnaround_s = host.latency_s, host.turnaround_s
@@ -160,11 +161,11 @@ class Fifo:
 
 def _deepest(most: int, times: list[float], earlier: list[float], takes: list[float]) -> int:
     """The greatest depth so far. Deeper than d at an arrival means that the message d places before it is not taken yet."""
+    both = earlier + takes
 
     def deeper(depth: int) -> bool:
         past = len(earlier) - depth
-        taken = earlier[past:] + takes if past >= 0 else takes
-        return any(map(gt, taken, times if past >= 0 else times[-past:]))
+        return any(map(gt, both[max(0, past) :], times[max(0, -past) :]))
 
     step = 1
     while deeper(most + step - 1):

@@ -23,12 +23,12 @@ from tidegate.model.plan.spent import Account, account_of
 _GAMMA = (1 + ACCURACY) / (1 - ACCURACY)
 #: So many workers get a group of their own, which can die alone; of more, those that are alike stand together.
 _MOST_GROUPS = 32
-#: Of a task that publishes itself this many times a run, the rest is a retry.
-_NOTHING = 1e-9
+#: Edges nearer to one another than this part of themselves are one, and fewer children a run than this are none.
+_NOTHING = 1e-6
 _USUAL_BYTES = 1000
 
 
-def scenario_of(question: Question, run: RunSettings = RunSettings()) -> Scenario:
+def scenario_of(question: Question) -> Scenario:
     """The cluster as it was measured, to be simulated; NothingFound where the probe has measured no run or no worker."""
     account, fleet = account_of(question.measured), fleet_of(question.measured.workers)
     if not account.ran:
@@ -49,7 +49,7 @@ def scenario_of(question: Question, run: RunSettings = RunSettings()) -> Scenari
             memory_limit_bytes=_bytes(server.maxmemory_bytes) if server is not None else 0,
             memory_used_bytes=_bytes(server.used_memory_bytes) if server is not None else 0,
         ),
-        run=run,
+        run=RunSettings(),
         notes=_notes(account, fleet),
     )
 
@@ -173,7 +173,7 @@ def law_of(sketch: Sketch, mean_s: float) -> Law:
         else:
             edges.append(edges[-1] * (1 + 2 * _NOTHING))
             counts.append(sketch.buckets[bucket])
-    edges = [edge * factor for edge in edges]
+    edges = [float(f"{edge * factor:.7g}") for edge in edges]
     return Histogram(tuple(edges), tuple(counts), min(max(mean_s, edges[0]), edges[-1]))
 
 

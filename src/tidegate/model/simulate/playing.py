@@ -34,13 +34,14 @@ def play(scenario: Scenario, streams: Streams, progress: Progress) -> Play:
     """One run. Its cost is some 1 to 10 µs a message."""
     if serves(scenario):
         try:
-            return _play(scenario, Fifo(build(scenario, streams)), progress)
+            return drive(scenario, Fifo(build(scenario, streams)), progress)
         except HeldTooLong:
             pass
-    return _play(scenario, started(scenario, streams), progress)
+    return drive(scenario, started(scenario, streams), progress)
 
 
-def _play(scenario: Scenario, driver: Fifo | Cluster, progress: Progress) -> Play:
+def drive(scenario: Scenario, driver: Fifo | Cluster, progress: Progress) -> Play:
+    """One run on the given path."""
     cluster = driver.cluster if isinstance(driver, Fifo) else driver
     played = Play(cluster, driver.account())
     for moment, measured in batches(scenario.run):
