@@ -24,8 +24,8 @@ CHILDREN = 1 << 20
 
 
 class Cluster:
-    """What there is, and what will happen. `now` is how far it got; `unacked` holds what was taken and not acknowledged
-    with the moment it was taken, the longest held first.
+    """What there is, and what will happen. `now` is how far it got; `unacked` is Redis's hash of that name: by delivery
+    tag what was taken and not acknowledged, and when it was taken, the longest held first.
     """
 
     def __init__(
@@ -38,7 +38,7 @@ class Cluster:
     ) -> None:
         self.lines, self.kinds, self.sources, self.hosts, self.pools = lines, kinds, sources, hosts, pools
         self.now = 0.0
-        self.unacked: dict[Message, float] = {}
+        self.unacked: dict[object, tuple[float, Message]] = {}
         self.deferred = 0
         self.visibility_timeout_s = self.restore_every_s = inf
         self._events: list[tuple[float, int, Act, Any]] = []
@@ -85,7 +85,7 @@ class Cluster:
     def _held(self, running: list[Message]) -> int:
         """Reserved on live hosts, or in the hands of dead ones."""
         reserved = sum(len(host.reserved) for host in self.hosts)
-        return reserved + sum(message.host is None for message in self.unacked)
+        return reserved + sum(message.host is None for _, message in self.unacked.values())
 
     # Publishing
 
@@ -147,6 +147,7 @@ class Cluster:
             line.push(now, message)
             return
         host = next(iter(line.blocked))
+        host.turn(line)
         self._receive(now, host, message)
         if host.room <= 0:
             host.unblock()
@@ -184,12 +185,13 @@ class Cluster:
     def _hold(self, now: float, host: Host, message: Message) -> None:
         message.host = host
         host.room -= 1
-        self.unacked[message] = now
-        message.kind.line.unacked.up(now)
+        if self.unacked.pop(message.tag, None) is None:
+            message.kind.line.unacked.up(now)
+        self.unacked[message.tag] = (now, message)
 
     def _acknowledge(self, now: float, host: Host, message: Message) -> None:
         host.room += 1
-        if self.unacked.pop(message, None) is not None:
+        if self.unacked.pop(message.tag, None) is not None:
             message.kind.line.unacked.down(now)
 
     def _start(self, now: float, host: Host, message: Message, latency_s: float = 0.0) -> None:
@@ -273,7 +275,7 @@ class Cluster:
     def _retry(self, now: float, message: Message, delay_s: float) -> None:
         """The next try is published at once and deferred; its wait begins with its ETA."""
         again = message.again()
-        again.tries, again.published_at = message.tries + 1, now + delay_s
+        again.tries, again.published_at, again.tag = message.tries + 1, now + delay_s, again
         message.kind.retried += 1
         message.kind.published += 1
         self.deferred += 1

@@ -35,13 +35,13 @@ class Host:
     """
 
     __slots__ = (
-        "alive", "blocked", "group", "idle", "latency_s", "limit", "lines", "pace", "pool", "prefetches", "reserved",
+        "alive", "blocked", "group", "idle", "in_turn", "latency_s", "limit", "lines", "pace", "pool", "prefetches", "reserved",
         "room", "running", "turnaround_s",
     )  # fmt: skip
 
     def __init__(self, group: HostGroup, lines: tuple[Line, ...], pool: Pool) -> None:
         self.group, self.lines, self.pool = group, deque(lines), pool
-        self.prefetches = not group.disable_prefetch
+        self.prefetches, self.in_turn = not group.disable_prefetch, group.queue_order == "round_robin"
         self.limit = group.slots * group.prefetch if self.prefetches and group.prefetch else inf
         self.latency_s, self.turnaround_s = group.latency_s, group.turnaround_s
         self.pace = Pace(group.cores, group.slowdown) if contends(group) else None
@@ -96,11 +96,15 @@ class Host:
             return next((line.pop(now, step) for step, waiting in enumerate(line.lists) if waiting), None)
         for step, line in product(range(len(self.lines[0].lists)), self.lines):
             if line.lists[step]:
-                if self.group.queue_order == "round_robin":
-                    self.lines.remove(line)
-                    self.lines.append(line)
+                self.turn(line)
                 return line.pop(now, step)
         return None
+
+    def turn(self, line: Line) -> None:
+        """It was served from that queue, which is asked after the others then, as Kombu's cycle has it."""
+        if len(self.lines) > 1 and self.in_turn:
+            self.lines.remove(line)
+            self.lines.append(line)
 
 
 def contends(group: HostGroup) -> bool:

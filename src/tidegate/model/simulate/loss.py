@@ -25,9 +25,10 @@ def kill(cluster: "Cluster", now: float, group: str, count: int | None) -> None:
 
 
 def _orphaned(cluster: "Cluster", message: Message, *, started: bool) -> None:
-    """It comes back where it is still unacknowledged; where it was put back before, its duplicate lives on."""
+    """It comes back where it is still unacknowledged; where it was put back before, its duplicate lives on or has run."""
     message.host = None
-    if message not in cluster.unacked:
+    held = cluster.unacked.get(message.tag)
+    if held is None or held[1] is not message:
         message.kind.lost += 1
         cluster.ended(message, started=started)
     elif started:
@@ -44,16 +45,19 @@ def come_back(cluster: "Cluster", now: float, group: str, count: int | None) -> 
 
 
 def restore(cluster: "Cluster", now: float) -> None:
-    """Puts back what was taken longer ago than the visibility timeout, the longest held first; some worker has to live."""
+    """Puts back what was taken longer ago than the visibility timeout; some worker has to live for that.
+
+    As Kombu the last taken first, so that the longest held leaves next.
+    """
     if not any(host.alive for host in cluster.hosts):
         return
     overdue = []
-    for message, taken_at in cluster.unacked.items():
+    for taken_at, message in cluster.unacked.values():
         if taken_at + cluster.visibility_timeout_s > now:
             break
         overdue.append(message)
-    for message in overdue:
-        del cluster.unacked[message]
+    for message in reversed(overdue):
+        del cluster.unacked[message.tag]
         message.kind.line.unacked.down(now)
         _put_back(cluster, now, message)
 

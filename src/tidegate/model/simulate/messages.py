@@ -91,11 +91,14 @@ class Kind:
 
 
 class Message:
-    """One message. `place` tells the children of one firing apart; `captured_at` is when its payload was read."""
+    """One message. `place` tells the children of one firing apart; `captured_at` is when its payload was read.
+
+    `tag` is its delivery tag: a message that was put back keeps it, so whoever acknowledges one acknowledges both.
+    """
 
     __slots__ = (
         "captured_at", "expires_at", "host", "kind", "marks", "place", "published_at", "source", "started_at", "step",
-        "tries",
+        "tag", "tries",
     )  # fmt: skip
 
     def __init__(
@@ -113,13 +116,14 @@ class Message:
         self.expires_at, self.marks = expires_at, marks
         self.started_at = 0.0
         self.tries = 0
+        self.tag: object = self
         #: The live host that holds or runs it.
         self.host: Host | None = None
 
     def again(self) -> "Message":
         """The same message, as it lies in the queue once more."""
         copy = Message(self.kind, self.source, self.published_at, self.place, self.step, self.expires_at, self.marks)
-        copy.captured_at, copy.tries = self.captured_at, self.tries
+        copy.captured_at, copy.tries, copy.tag = self.captured_at, self.tries, self.tag
         return copy
 
 

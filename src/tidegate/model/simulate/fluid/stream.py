@@ -14,6 +14,7 @@ from math import ceil, inf
 
 from tidegate.facts.scenario import Entry, HostEvent, Overlap, Scenario
 from tidegate.model.simulate.building import queues_of
+from tidegate.model.simulate.drawing import mean_s
 from tidegate.model.simulate.fluid.nodes import Node, Tree, entering, trees_of
 from tidegate.model.simulate.fluid.pools import FluidPool, Group, pools_of, serving
 from tidegate.model.simulate.fluid.sharing import Offer, share
@@ -128,7 +129,9 @@ class Stream:
             return comes
         if spec.overlap is Overlap.SKIP:
             lasts_s = sum(self._lasts_s(node) for node in tree.in_scope())
-            return comes / max(1.0, ceil(lasts_s / spec.every_s - 1e-9)) if spec.every_s else comes
+            if lasts_s == inf:
+                return max(0.0, min(comes, spec.count - tree.root.waiting))
+            return comes / _one_in(spec, lasts_s)
         able = min(self._able(node, length_s) for node in tree.in_scope())
         # Behind the pending root, the firing in progress has half of its messages left on average.
         pending = max(node.waiting / node.per_firing * (1 if node is tree.root else 2) for node in tree.in_scope())
@@ -213,6 +216,13 @@ class Stream:
             node.waiting -= held
             self.queues[node.task.queue].waiting -= held
             self._comes_later(back_s, node, held, retry=False)
+
+
+def _one_in(spec: Entry, lasts_s: float) -> float:
+    """Of so many firings `skip` lets one pass: a timer's next one after the end, or a random gap after it."""
+    if spec.gaps is None:
+        return max(1.0, ceil(lasts_s / spec.every_s - 1e-9))
+    return 1 + lasts_s / mean_s(spec.gaps)
 
 
 def _holds_each(group: Group) -> float:
