@@ -70,6 +70,13 @@ def _averaged(value: Mean | Spread, form: Callable[[float], str]) -> Text:
     return text
 
 
+def _growth(value: Mean) -> Text:
+    """0 where it can't be told from it."""
+    if known(value.mean) and known(value.error) and value.error > abs(value.mean):
+        return Text("0/s") + Text(f" ± {rate(value.error)}", "dim")
+    return _averaged(value, rate)
+
+
 def _number(value: float) -> str:
     return significant(value, 3 if abs(value) < 1000 else 4)
 
@@ -81,7 +88,7 @@ def _skips(skipped: Mapping[str, int]) -> Text:
 QUEUE_COLUMNS = (
     Column("queue", lambda queue: safe(queue.name), justify="left"),
     Column("state", lambda queue: Text(queue.state.value, STATE_STYLE[queue.state]), justify="left"),
-    Column("growth", lambda queue: _averaged(queue.growth_per_s, rate)),
+    Column("growth", lambda queue: _growth(queue.growth_per_s)),
     Column("mean depth", lambda queue: _averaged(queue.depth, _number)),
     Column("most", lambda queue: Text(count(queue.most_depth)), expendable=1),
     Column("at the end", lambda queue: Text(count(queue.end_depth))),

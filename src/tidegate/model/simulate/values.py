@@ -74,8 +74,8 @@ def some_time(where: str, value: object) -> float:
 
 def number(low: float, high: float = inf, *, above: bool = False) -> Check:
     """A number between the two; `above`: not the lower one itself."""
-    least = f"above {low:g}" if above else f"of {low:g} or more"
-    expected = f"a number {least}" if high == inf else f"a number from {low:g} to {high:g}"
+    least = f"above {low:g}" if above else f"of at least {low:g}"
+    expected = f"a number {least}" + (f" and at most {high:g}" if high < inf else "")
 
     def check(where: str, value: object) -> float:
         found = _number(value)

@@ -132,7 +132,7 @@ class Stream:
             if lasts_s == inf:
                 return max(0.0, min(comes, spec.count - tree.root.waiting))
             return comes / _one_in(spec, lasts_s)
-        able = min(self._able(node, length_s) for node in tree.in_scope())
+        able = self._able(tree, length_s)
         # Behind the pending root, the firing in progress has half of its messages left on average.
         pending = max(node.waiting / node.per_firing * (1 if node is tree.root else 2) for node in tree.in_scope())
         return max(0.0, min(comes, able + (spec.count - pending) / 2))
@@ -143,10 +143,14 @@ class Stream:
         turns = max(1.0, node.per_firing / slots) if slots else inf
         return self.queues[node.task.queue].wait_s + node.run_s * turns
 
-    def _able(self, node: Node, length_s: float) -> float:
-        """Firings that the workers could have done in the last step, as far as this node goes."""
-        more = self.spare.get(node.task.queue, 0.0) * length_s / max(self.each_s(node), _NOTHING)
-        return (node.served + more) / node.per_firing
+    def _able(self, tree: Tree, length_s: float) -> float:
+        """Firings that the workers could have done in the last step: those served, and those for which there was room."""
+        served = min(node.served / node.per_firing for node in tree.in_scope())
+        more = inf
+        for queue in {node.task.queue for node in tree.in_scope()}:
+            work_s = sum(n.per_firing * self.each_s(n) for n in tree.nodes if n.task.queue == queue)
+            more = min(more, self.spare.get(queue, 0.0) * length_s / max(work_s, _NOTHING))
+        return served + more
 
     # What is done of it
 

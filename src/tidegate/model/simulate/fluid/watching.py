@@ -44,7 +44,7 @@ class QueueWatch:
         """The end of a step, of which `length_s` is measured."""
         shape, nodes = stream.queues[queue], [node for node in stream.nodes if node.task.queue == queue]
         pools = serving(stream.pools, queue)
-        chance_s = _chance_s(stream, pools)
+        chance_s = _chance_s(stream, pools, step_s)
         waiting = shape.waiting + chance_s * shape.coming_per_s
         held = min(waiting, sum(_holds(pool, nodes) for pool in pools))
         depth = waiting - held
@@ -70,7 +70,7 @@ def _bytes(nodes: Sequence[Node]) -> float:
     return sum(weight * node.task.bytes for weight, node in zip(weights, nodes, strict=True)) / total if total else 0.0
 
 
-def _chance_s(stream: Stream, pools: Sequence[FluidPool]) -> float:
+def _chance_s(stream: Stream, pools: Sequence[FluidPool], step_s: float) -> float:
     """The wait that chance makes for all that these pools serve, in the order of arrival."""
     queues = {queue for pool in pools for queue in pool.queues}
     slots = sum(pool.slots for pool in pools)
@@ -84,15 +84,17 @@ def _chance_s(stream: Stream, pools: Sequence[FluidPool]) -> float:
     scattered_s = scattered_wait_s(
         slots, per_s, work_s, _scatter_arrivals(stream, nodes), _scatter_runs(nodes), stream.now
     )
-    return scattered_s + _bunched_s(stream, nodes, slots, longer)
+    return scattered_s + _bunched_s(stream, nodes, slots / longer, step_s)
 
 
-def _bunched_s(stream: Stream, nodes: Sequence[Node], slots: int, longer: float) -> float:
-    """The wait that messages of one bunch make for one another, where they find the slots free."""
-    served = sum(node.served for node in nodes)
-    waits = ((bunch - slots) / (2 * slots) * stream.each_s(node) for node in nodes if (bunch := node.bunch) > slots)
-    weights = (node.served for node in nodes if node.bunch > slots)
-    return sum(weight * wait for weight, wait in zip(weights, waits, strict=True)) / served * longer
+def _bunched_s(stream: Stream, nodes: Sequence[Node], slots: float, step_s: float) -> float:
+    """The wait that messages of one bunch make for one another; of a bunch longer than a step the fluid itself tells."""
+    waited = 0.0
+    for node in nodes:
+        lasts_s = node.bunch / slots * stream.each_s(node)
+        if slots < node.bunch and lasts_s < step_s:
+            waited += node.served * (node.bunch - slots) / (2 * slots) * stream.each_s(node)
+    return waited / sum(node.served for node in nodes)
 
 
 def _scatter_arrivals(stream: Stream, nodes: Sequence[Node]) -> float:
