@@ -4,7 +4,16 @@ import random
 from dataclasses import replace
 
 from tidegate.facts.laws import Constant, Exponential
-from tidegate.facts.scenario import Arrivals, BrokerSettings, Entry, HostEvent, HostGroup, RunSettings, Scenario, TaskLoad
+from tidegate.facts.scenario import (
+    Arrivals,
+    BrokerSettings,
+    Entry,
+    HostEvent,
+    HostGroup,
+    RunSettings,
+    Scenario,
+    TaskLoad,
+)
 from tidegate.model.simulate.building import started
 from tidegate.model.simulate.simulate import simulate
 

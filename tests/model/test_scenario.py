@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from model.scenarios import a_scenario, a_task, at, outcome, streams
 from model.test_simulate_conservation import scenarios
-
 from tidegate.errors import UsageError
 from tidegate.facts.laws import (
     LAWS,
@@ -159,7 +159,9 @@ def test_what_is_written_is_read_back_the_same(scenario, name):
 
 
 def test_notes_are_written_as_comments():
-    assert write_scenario(replace(a_scenario(at(1.0)), notes=("made from 12 runs",))).startswith("# made from 12 runs\n")
+    assert write_scenario(replace(a_scenario(at(1.0)), notes=("made from 12 runs",))).startswith(
+        "# made from 12 runs\n"
+    )
 
 
 # Laws
@@ -226,4 +228,6 @@ def test_the_mean_of_a_simulated_run_is_that_of_its_law():
 
 
 def test_every_sentence_of_a_refusal_names_the_place():
-    assert re.match(r"\[\[tasks\]\] refresh: bytes: ", refused(SMALL.replace('"refresh"\n\n[', '"refresh"\nbytes = "x"\n\n[')))
+    assert re.match(
+        r"\[\[tasks\]\] refresh: bytes: ", refused(SMALL.replace('"refresh"\n\n[', '"refresh"\nbytes = "x"\n\n['))
+    )

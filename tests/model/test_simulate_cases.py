@@ -1,6 +1,7 @@
 """Small cases that can be worked out by hand: who takes what, when it is acknowledged, and what becomes of it."""
 
 import pytest
+
 from model.scenarios import (
     a_host,
     a_scenario,
@@ -13,7 +14,6 @@ from model.scenarios import (
     returns,
     visitors,
 )
-
 from tidegate.facts.diagnosis import State
 from tidegate.facts.laws import Constant, Samples
 from tidegate.facts.scenario import BrokerSettings, Retry
@@ -216,7 +216,11 @@ def test_with_early_acknowledgement_what_ran_is_lost_and_what_was_reserved_comes
 
 def test_with_late_acknowledgement_what_ran_comes_back_too():
     scenario = a_scenario(
-        at(*[0.0] * 4), hosts=(a_host(),), tasks=(a_task(acks_late=True),), events=(dies(0.5), returns(20.0)), broker=SOON
+        at(*[0.0] * 4),
+        hosts=(a_host(),),
+        tasks=(a_task(acks_late=True),),
+        events=(dies(0.5), returns(20.0)),
+        broker=SOON,
     )
     cluster = played(scenario)
 
@@ -246,7 +250,11 @@ def test_the_other_hosts_of_a_group_go_on():
 def test_a_run_longer_than_the_visibility_timeout_with_late_acknowledgement_is_run_again_while_it_still_runs():
     """Nobody asks whether the worker still lives. The first one's acknowledgement goes for the second as well."""
     scenario = a_scenario(
-        at(0.0), hosts=(a_host(slots=2),), tasks=(a_task(run=Constant(15.5), acks_late=True),), broker=SOON, lasts_s=40.0
+        at(0.0),
+        hosts=(a_host(slots=2),),
+        tasks=(a_task(run=Constant(15.5), acks_late=True),),
+        broker=SOON,
+        lasts_s=40.0,
     )
     kind = played(scenario).kinds["work"]
 
@@ -271,7 +279,9 @@ def test_a_timer_fires_at_its_phase_and_then_at_every_interval():
 
 
 def test_a_herd_fires_together():
-    cluster = played(a_scenario(an_entry(60.0, count=7), hosts=(a_host(disable_prefetch=True),), lasts_s=50.0), until_s=0.0)
+    cluster = played(
+        a_scenario(an_entry(60.0, count=7), hosts=(a_host(disable_prefetch=True),), lasts_s=50.0), until_s=0.0
+    )
 
     assert depth(cluster) == 6
 
@@ -317,7 +327,10 @@ def test_a_queue_that_grows_is_said_never_to_clear_and_when_the_memory_is_full()
 
 def test_a_firing_that_fans_out_beyond_the_slots_grows_although_its_depth_swings():
     """Parents wait behind the children's backlog and publish late: the depth ends far below its peak, and still grows."""
-    tasks = (a_task(name="parent", run=Constant(0.005), children={"child": 20}), a_task(name="child", run=Constant(0.06)))
+    tasks = (
+        a_task(name="parent", run=Constant(0.005), children={"child": 20}),
+        a_task(name="child", run=Constant(0.06)),
+    )
     answer = outcome(a_scenario(an_entry(1.0, task="parent"), tasks=tasks, lasts_s=3600.0, warmup_s=360.0))
     [queue] = answer.queues
 

@@ -3,8 +3,8 @@
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from model.scenarios import a_scenario, outcome, played
 
+from model.scenarios import a_scenario, outcome, played
 from tidegate.facts.laws import Bimodal, Constant, Exponential, Lognormal, Pareto, Samples, Uniform
 from tidegate.facts.scenario import (
     Arrivals,

@@ -3,8 +3,8 @@
 from dataclasses import replace
 
 import pytest
-from model.scenarios import a_host, a_scenario, a_task, an_entry, dies, fluid, outcome, returns, visitors
 
+from model.scenarios import a_host, a_scenario, a_task, an_entry, dies, fluid, outcome, returns, visitors
 from tidegate.facts.diagnosis import State
 from tidegate.facts.laws import Constant, Exponential
 from tidegate.facts.scenario import BrokerSettings, Overlap, Retry, Scope
@@ -110,7 +110,9 @@ def test_the_wait_by_chance_is_that_of_the_event_loop(slots, utilisation):
 @pytest.mark.parametrize("slots", [50, 200, 1000])
 @pytest.mark.parametrize("utilisation", [0.8, 0.95, 0.99])
 def test_the_chance_to_wait_with_many_slots_is_erlang_s(slots, utilisation):
-    assert waits_probability(slots, slots * utilisation) == pytest.approx(erlang_c(slots, slots * utilisation), abs=0.025)
+    assert waits_probability(slots, slots * utilisation) == pytest.approx(
+        erlang_c(slots, slots * utilisation), abs=0.025
+    )
 
 
 def test_near_the_edge_chance_makes_no_more_than_a_random_walk_of_that_time():
@@ -129,7 +131,9 @@ def test_what_an_overlap_policy_lets_pass_is_what_it_does_event_by_event(scope, 
 
     assert events.verdict is means.verdict is State.OK
     assert means.entries[0].published == pytest.approx(events.entries[0].published, rel=0.03)
-    assert sum(means.entries[0].skipped.values()) == pytest.approx(sum(events.entries[0].skipped.values()), rel=0.05, abs=20)
+    assert sum(means.entries[0].skipped.values()) == pytest.approx(
+        sum(events.entries[0].skipped.values()), rel=0.05, abs=20
+    )
     assert queue(means).depth.mean < 4 * 21
 
 
@@ -181,7 +185,9 @@ def test_urgent_messages_keep_up_while_the_others_grow():
 def test_queues_share_a_pool_and_what_one_does_not_need_the_other_gets():
     tasks = (a_task(name="a", queue="a", run=Constant(0.5)), a_task(name="b", queue="b", run=Constant(0.5)))
     sources = (visitors(0.4, name="a", task="a"), visitors(2.5, name="b", task="b"))
-    scenario = a_scenario(*sources, hosts=(a_host(queues=("a", "b"), disable_prefetch=True),), tasks=tasks, lasts_s=2000.0)
+    scenario = a_scenario(
+        *sources, hosts=(a_host(queues=("a", "b"), disable_prefetch=True),), tasks=tasks, lasts_s=2000.0
+    )
     events, means = both(scenario)
 
     for answer in (events, means):
@@ -191,7 +197,9 @@ def test_queues_share_a_pool_and_what_one_does_not_need_the_other_gets():
 
 
 def test_what_expires_does_not_wait_longer_than_that():
-    scenario = a_scenario(visitors(2.0), tasks=(a_task(run=Constant(1.0), expires_s=30.0),), lasts_s=3000.0, warmup_s=300.0)
+    scenario = a_scenario(
+        visitors(2.0), tasks=(a_task(run=Constant(1.0), expires_s=30.0),), lasts_s=3000.0, warmup_s=300.0
+    )
     events, means = both(scenario)
 
     assert means.verdict is State.OK

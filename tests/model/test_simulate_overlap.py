@@ -1,8 +1,8 @@
 """Overlap policies: what is published while an earlier one is pending or running."""
 
 import pytest
-from model.scenarios import a_host, a_scenario, a_task, an_entry, at, dies, outcome, played, returns, visitors
 
+from model.scenarios import a_host, a_scenario, a_task, an_entry, at, dies, outcome, played, returns, visitors
 from tidegate.facts.diagnosis import State
 from tidegate.facts.laws import Constant, Samples
 from tidegate.facts.scenario import BrokerSettings, Overlap, Payload, Retry, Scope
@@ -133,7 +133,11 @@ def test_the_mark_of_a_run_that_comes_back_stays_until_it_is_done():
     entry = an_entry(1.0, overlap=Overlap.SKIP)
     soon = BrokerSettings(visibility_timeout_s=10.0, restore_every_s=1.0)
     scenario = a_scenario(
-        entry, tasks=(a_task(run=Constant(0.7), acks_late=True),), events=(dies(2.5), returns(4.2)), broker=soon, lasts_s=12.9
+        entry,
+        tasks=(a_task(run=Constant(0.7), acks_late=True),),
+        events=(dies(2.5), returns(4.2)),
+        broker=soon,
+        lasts_s=12.9,
     )
     source = played(scenario).sources[0]
 

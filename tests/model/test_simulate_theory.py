@@ -7,8 +7,8 @@ from itertools import pairwise
 import ciw
 import numpy
 import pytest
-from model.scenarios import a_host, a_scenario, a_task, an_entry, markov, outcome, played, streams, visitors
 
+from model.scenarios import a_host, a_scenario, a_task, an_entry, markov, outcome, played, streams, visitors
 from tidegate.facts.laws import Bimodal, Constant, Exponential, Lognormal, Uniform
 from tidegate.model.plan.waiting import erlang_c, mean_wait_s
 from tidegate.model.simulate.building import build, started
@@ -131,11 +131,19 @@ def test_priorities_on_two_slots_wait_as_ciw_says():
     simulation.simulate_until_max_time(lasts_s)
     records = [record for record in simulation.get_all_records() if record.arrival_date > lasts_s / 10]
     theirs = {name: batch_mean([r for r in records if r.customer_class == name]) for name in ("urgent", "other")}
-    tasks = (a_task(name="urgent", run=Exponential(1.0), priority=0), a_task(name="other", run=Exponential(1.0), priority=9))
+    tasks = (
+        a_task(name="urgent", run=Exponential(1.0), priority=0),
+        a_task(name="other", run=Exponential(1.0), priority=9),
+    )
     sources = [visitors(rate, name=task.name, task=task.name) for rate, task in zip(rates, tasks, strict=True)]
     answer = outcome(
-        a_scenario(*sources, hosts=(a_host(slots=slots, disable_prefetch=True),), tasks=tasks, lasts_s=lasts_s,
-                   warmup_s=lasts_s / 10)  # fmt: skip
+        a_scenario(
+            *sources,
+            hosts=(a_host(slots=slots, disable_prefetch=True),),
+            tasks=tasks,
+            lasts_s=lasts_s,
+            warmup_s=lasts_s / 10,
+        )  # fmt: skip
     )
 
     for task in answer.tasks:
@@ -178,7 +186,9 @@ def test_the_age_of_a_value_captured_at_publish_is_that_of_the_literature(name, 
 
 
 def test_the_age_of_a_value_read_at_the_run_falls_until_the_workers_are_saturated_and_then_stays():
-    ages = [outcome(age_scenario("D/M/1", u, 4000)).entries[0].age_read_at_run_s.mean for u in (0.3, 0.6, 0.9, 1.2, 2.0)]
+    ages = [
+        outcome(age_scenario("D/M/1", u, 4000)).entries[0].age_read_at_run_s.mean for u in (0.3, 0.6, 0.9, 1.2, 2.0)
+    ]
 
     assert ages[0] > ages[1] > ages[2]
     assert ages[3] == pytest.approx(ages[4], rel=0.1)

@@ -68,7 +68,9 @@ def record(slots: int, prefetch: int, utilisation: float, mean_s: float, count: 
         Path(place, "proj.py").write_text(APP)
         options = ["--loglevel", "INFO", "-c", str(slots), "--prefetch-multiplier", str(prefetch), "-n", "w@%h"]
         environment = {"CELERY_BROKER_URL": broker.url}
-        worker = celery("proj", "worker", *options, project=Path(place), log=Path(place, "log"), environment=environment)
+        worker = celery(
+            "proj", "worker", *options, project=Path(place), log=Path(place, "log"), environment=environment
+        )
         try:
             worker.wait_for_line(WORKER_READY, ENDS_S)
             _publish(broker.url, chance, slots * utilisation / mean_s, mean_s, count)

@@ -1,10 +1,10 @@
 """Recorded real workers, replayed: with the arrivals and run times that were, the simulator says the waits that were."""
 
 import pytest
-from model.scenarios import a_host, a_scenario, a_task, at, outcome
-from workers.record_trace import FIXTURES, Trace, load, record
 
+from model.scenarios import a_host, a_scenario, a_task, at, outcome
 from tidegate.facts.laws import Samples
+from workers.record_trace import FIXTURES, Trace, load, record
 
 
 def overheads(trace: Trace) -> tuple[float, float]:

@@ -122,7 +122,7 @@ def _write(scenario: "Scenario", name: str) -> None:
     from tidegate.model.simulate.writing import write_scenario
 
     try:
-        with Path(name).open("x", encoding="utf-8") as file:
+        with Path(name).open("x", encoding="utf-8", errors="replace") as file:
             file.write(write_scenario(scenario))
     except OSError as error:
         raise UsageError(f"cannot write the scenario to {printable(name)!r}: {error.strerror}") from None
