@@ -54,11 +54,12 @@ def returns(at_s, host="host", count=None):
     return HostEvent(at_s=at_s, kind="return", host=host, count=count)
 
 
-def a_scenario(*sources, hosts=(a_host(),), tasks=(a_task(),), events=(), broker=None, lasts_s=100.0, warmup_s=0.0, runs=1,
-               mode="events"):  # fmt: skip
+def a_scenario(
+    *sources, hosts=None, tasks=None, events=(), broker=None, lasts_s=100.0, warmup_s=0.0, runs=1, mode="events"
+):
     return Scenario(
-        hosts=hosts,
-        tasks=tasks,
+        hosts=hosts or (a_host(),),
+        tasks=tasks or (a_task(),),
         entries=tuple(source for source in sources if isinstance(source, Entry)),
         arrivals=tuple(source for source in sources if isinstance(source, Arrivals)),
         events=events,

@@ -99,8 +99,10 @@ def test_a_lower_priority_list_is_emptied_first_but_what_is_reserved_stays_reser
 
 def test_priorities_between_two_steps_share_a_list():
     tasks = (a_task(name="four", priority=4), a_task(name="five", priority=5))
-    cluster = played(a_scenario(at(0.0, name="a", task="five"), at(0.1, 0.2, name="b", task="four"),
-                                at(0.15, name="c", task="five"), hosts=(a_host(disable_prefetch=True),), tasks=tasks))  # fmt: skip
+    sources = (
+        at(0.0, name="a", task="five"), at(0.1, 0.2, name="b", task="four"), at(0.15, name="c", task="five"),
+    )  # fmt: skip
+    cluster = played(a_scenario(*sources, hosts=(a_host(disable_prefetch=True),), tasks=tasks))
 
     assert len(cluster.lines["celery"].lists) == 1
     assert waits(cluster, "four") == pytest.approx([0.9, 2.8])

@@ -10,6 +10,7 @@ import pytest
 
 from model.scenarios import a_host, a_scenario, a_task, an_entry, markov, outcome, played, streams, visitors
 from tidegate.facts.laws import Bimodal, Constant, Exponential, Lognormal, Uniform
+from tidegate.model.plan.confidence import t_95
 from tidegate.model.plan.waiting import erlang_c, mean_wait_s
 from tidegate.model.simulate.building import build, started
 from tidegate.model.simulate.drawing import scatter
@@ -143,7 +144,7 @@ def test_priorities_on_two_slots_wait_as_ciw_says():
             tasks=tasks,
             lasts_s=lasts_s,
             warmup_s=lasts_s / 10,
-        )  # fmt: skip
+        )
     )
 
     for task in answer.tasks:
@@ -183,6 +184,45 @@ def test_the_age_of_a_value_captured_at_publish_is_that_of_the_literature(name, 
 
     assert abs(age.mean - exact) <= 1.5 * age.error
     assert age.error < 0.1 * exact
+
+
+#: Where the literature has the smallest age of a value captured at publish: the utilisation.
+OPTIMA = {"M/M/1": 0.531, "D/M/1": 0.517, "M/D/1": 0.629}
+GRID = [0.35 + 0.05 * step for step in range(9)]
+
+
+def optimum(name, lasts_s, seed):
+    """The utilisation with the smallest age, from one seed for all of them: the least of a smooth curve through them.
+
+    The curve has the terms of such ages: an interval, a part that is always there, and a wait that grows to the edge.
+    """
+    ages = [outcome(age_scenario(name, u, lasts_s), seed).entries[0].age_read_at_publish_s.mean for u in GRID]
+
+    def terms(u):
+        return numpy.stack([numpy.ones_like(u), 1 / u, u, 1 / (1 - u)], axis=1)
+
+    curve, *_ = numpy.linalg.lstsq(terms(numpy.array(GRID)), numpy.array(ages), rcond=None)
+    fine = numpy.linspace(GRID[0], GRID[-1], 2001)
+    return float(fine[numpy.argmin(terms(fine) @ curve)])
+
+
+def assert_the_optimum_is_found(name, lasts_s, seeds, within):
+    found = [optimum(name, lasts_s, seed) for seed in range(seeds)]
+    error = t_95(seeds - 1) * float(numpy.std(found, ddof=1)) / math.sqrt(seeds)
+
+    assert abs(sum(found) / seeds - OPTIMA[name]) <= max(error, 0.004)
+    assert error < within
+
+
+@pytest.mark.parametrize("name", OPTIMA)
+def test_the_freshest_utilisation_is_found_where_the_literature_has_it(name):
+    assert_the_optimum_is_found(name, 3000.0, 8, within=0.05)
+
+
+@pytest.mark.proof
+@pytest.mark.parametrize("name", OPTIMA)
+def test_the_freshest_utilisation_is_found_within_a_hundredth(name):
+    assert_the_optimum_is_found(name, 30_000.0, 20, within=0.01)
 
 
 def test_the_age_of_a_value_read_at_the_run_falls_until_the_workers_are_saturated_and_then_stays():
