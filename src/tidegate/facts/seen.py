@@ -229,7 +229,7 @@ class Cost:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Look:
-    """Everything one look saw. `window_s` is how long the flow was watched."""
+    """Everything one look saw. `window_s` is how long the flow was watched; `queues_at` when the queues were read last."""
 
     at: float
     window_s: float
@@ -244,3 +244,4 @@ class Look:
     cost: Cost
     app: AppSeen | None = None
     visibility_timeout_s: float = 3600.0
+    queues_at: float | None = None

@@ -18,6 +18,8 @@ from tidegate.model.rates import Z_95
 
 #: What no sample shows: how the machine is today against tomorrow.
 _SYSTEMATIC = 0.02
+#: Fewer firings give no interval.
+_LEAST_FIRINGS = 10
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,7 +90,7 @@ def demand_of(question: Question, account: Account, fleet: Fleet) -> Demand:
     entries = _with_growth(entries, question, account)
     other = _other(entries, question, account)
     return Demand(
-        entries=tuple(entries),
+        entries=tuple(_with_measured_interval(entry) for entry in entries),
         other=other,
         other_load=_loads(other, account, overheads),
         other_error=_other_error(other, account, overheads),
@@ -128,7 +130,7 @@ def _rows(question: Question, account: Account) -> list[_Row]:
             _Row(
                 name,
                 _root_task(keys, account),
-                Unknown("no schedule was read: name the application with -A"),
+                Unknown("it fired too rarely to tell: name the application with -A"),
                 tuple(keys),
                 False,
             )
@@ -241,6 +243,14 @@ def _with_growth(entries: list[Entry], question: Question, account: Account) -> 
         )
         result.append(replace(entry, per_s=entry.per_s + more))
     return result
+
+
+def _with_measured_interval(entry: Entry) -> Entry:
+    """Where no schedule was read, or not this one's, the interval is what was measured."""
+    enough = known(entry.firing) and entry.firing.firings >= _LEAST_FIRINGS and entry.per_s > 0
+    if entry.scheduled or not enough:
+        return entry
+    return replace(entry, interval_s=1 / entry.per_s)
 
 
 def _share(key: Key, question: Question, account: Account) -> float:

@@ -173,6 +173,8 @@ def _basis(entry: Entry, now: Situation, capacity: Capacity) -> str:
     if not known(entry.firing):
         return "nothing yet"
     parts = [f"{plural(entry.firing.firings, 'firing')}, {plural(entry.firing.seen_runs, 'run')}"]
+    if not entry.scheduled:
+        parts.append("its interval as measured")
     mine = [now.demand.overheads[key.queue] for key in entry.firing.runs]
     if mine and not all(overhead.measured for overhead in mine):
         parts.append("what a worker adds to a run is assumed")
