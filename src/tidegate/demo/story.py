@@ -50,9 +50,9 @@ def run_demo(
 ) -> int:
     """Play the story and return the exit code: 0, or 130 after Ctrl-C and 143 after SIGTERM.
 
-    The queue grows for `seconds`; then `show_diagnosis` and `show_plan` are called with the broker's URL and return the
-    diagnosis and the plan that they have shown, or None. `keep` leaves the fault running until Ctrl-C instead of mending
-    it. The page is at `port` of 127.0.0.1, at a free one where it is None. Whatever ends the demo, no process and no directory is left.
+    The queue grows for `seconds`; then `show_diagnosis` and `show_plan` are called with the broker's URL and return
+    what they have shown, or None. `keep` leaves the fault running until Ctrl-C instead of mending it. The page is at
+    `port` of 127.0.0.1, at a free one where it is None. Whatever ends the demo, no process and no directory is left.
     Raises `NoBinary` without a server program, `UsageError` without Django, `ProcessFailed` where a part won't start.
     """
     teller = narrator or PlainNarrator(sys.stderr)
