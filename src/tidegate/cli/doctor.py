@@ -72,7 +72,7 @@ def run(target: Target, window_s: float, queues: tuple[str, ...], max_keys: int,
         window_s=window_s,
         queues=queues,
         at_most_keys=max_keys,
-        app=see_app(target.app) if target.app is not None else None,
+        app=see_app(target.app, target.timeout_s) if target.app is not None else None,
         ask=(lambda: ask(target.app, min(target.timeout_s, 2.0))) if ask_workers else None,
     )
     with watching(f"Watching for {window_s:g} s") as progress:
