@@ -1,0 +1,70 @@
+"""Slots are not capacity: processes that share cores slow one another down, so a run takes longer with more of them busy.
+
+A machine is taken as a closed network: its busy slots are customers that compute, sharing the cores evenly, and wait for
+something else (a database, the network) without disturbing one another. Mean run times depend on nothing but the means
+of both parts (product form: Baskett, Chandy, Muntz, Palacios 1975), so two measured numbers do: run time, CPU time.
+"""
+
+from dataclasses import dataclass
+
+#: Up to here the network is solved exactly; beyond, the two bounds that it approaches are as good.
+_EXACT = 64
+_HALVINGS = 30
+
+
+@dataclass(frozen=True, slots=True)
+class Demand:
+    """What a mean run asks for: seconds of a core, and seconds of waiting for something that is not shared."""
+
+    cpu_s: float
+    other_s: float
+
+
+def run_s(busy: float, cores: float, demand: Demand) -> float:
+    """The mean time of a run in seconds while so many slots are busy all the time; between whole numbers a straight line."""
+    whole = max(1, int(busy))
+    here = _run_s(whole, cores, demand)
+    part = busy - whole
+    return here if part <= 0 else here + part * (_run_s(whole + 1, cores, demand) - here)
+
+
+def _run_s(busy: int, cores: float, demand: Demand) -> float:
+    alone = demand.cpu_s * max(1.0, 1 / cores) + demand.other_s
+    if demand.cpu_s <= 0 or busy == 1:
+        return alone
+    if busy > _EXACT or demand.other_s <= 0:
+        return max(alone, demand.cpu_s * busy / cores)
+    return _by_mean_values(busy, cores, demand)
+
+
+def _by_mean_values(busy: int, cores: float, demand: Demand) -> float:
+    """Mean value analysis with a station whose rate grows up to the number of cores (Reiser and Lavenberg 1980).
+
+    Costs busy²/2 steps.
+    """
+    present = [1.0]
+    run = demand.cpu_s + demand.other_s
+    for customers in range(1, busy + 1):
+        times = [place * demand.cpu_s / min(place, cores) for place in range(1, customers + 1)]
+        run = demand.other_s + sum(time * share for time, share in zip(times, present, strict=True))
+        rate = customers / run
+        more = [rate * demand.cpu_s / min(place, cores) * present[place - 1] for place in range(1, customers + 1)]
+        present = [max(0.0, 1.0 - sum(more)), *more]
+    return run
+
+
+def waiting_part(busy: float, cores: float, measured_s: float, cpu_s: float) -> float:
+    """How long a run waits for something that is not shared, if with so many busy slots it was measured to take this.
+
+    0 where computing alone explains more than was measured.
+    """
+    if run_s(busy, cores, Demand(cpu_s, 0.0)) >= measured_s:
+        return 0.0
+    low, high = 0.0, measured_s
+    for _ in range(_HALVINGS):
+        middle = (low + high) / 2
+        if run_s(busy, cores, Demand(cpu_s, middle)) < measured_s:
+            low = middle
+        else:
+            high = middle
+    return (low + high) / 2

@@ -1,0 +1,46 @@
+"""What happens to an entry's queue at every interval around its edge: for the chart."""
+
+import math
+
+from tidegate.facts.planned import Curve, Point
+from tidegate.facts.unknown import Unknown, known
+from tidegate.model.plan.demand import Entry
+from tidegate.model.plan.entries import Found, Situation, mean_age_s, shortest
+
+_POINTS = 41
+_NOT_SHOWN = Unknown("with hosts lost only growth is worked out")
+
+
+def curves_of(entry: Entry, now: Situation) -> list[Curve]:
+    """Growth against the interval, with no host lost and with each number of them; empty where no interval is safe."""
+    fleets = [now.fleet.without_largest(lost) if lost else now.fleet for lost in range(now.question.hosts_lost + 1)]
+    found = [shortest(entry, now, fleet, 1.0) for fleet in fleets]
+    edges = [each.interval_s.estimate for each in found if known(each.interval_s)]
+    if not edges:
+        return []
+    present = entry.interval_s if known(entry.interval_s) else edges[0]
+    places = _spaced(0.5 * min(*edges, present), 2.0 * max(*edges, present))
+    return [
+        Curve(entry=entry.name, lost=lost, points=tuple(_point(place, entry, now, each, lost) for place in places))
+        for lost, each in enumerate(found)
+        if each.bound is not None
+    ]
+
+
+def _spaced(low: float, high: float) -> list[float]:
+    """From low to high in even ratios."""
+    return [low * (high / low) ** (number / (_POINTS - 1)) for number in range(_POINTS)]
+
+
+def _point(interval_s: float, entry: Entry, now: Situation, found: Found, lost: int) -> Point:
+    bound = found.bound
+    assert bound is not None
+    wanted, slots = bound.rest + bound.share / interval_s, bound.cut.slots
+    mix = now.demand.mix(entry, 1 / interval_s)
+    messages_per_s = sum(rate for key, rate in mix.items() if key.queue in bound.cut.queues)
+    return Point(
+        interval_s=interval_s,
+        utilisation=wanted / slots if slots > 0 else math.inf,
+        growth_per_s=messages_per_s * max(0.0, 1 - slots / wanted) if wanted > 0 else 0.0,
+        age_s=mean_age_s(entry, found, now.account, interval_s) if not lost else _NOT_SHOWN,
+    )

@@ -1,0 +1,121 @@
+"""What was measured, added up: per task, queue and entry how often it ran, for how long, and how much came."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from tidegate.facts.measured import TICKS, Key, Measured, Runs, Slice, Tick
+from tidegate.facts.merging import coarsened
+from tidegate.facts.sketch import NS, Sketch, middle
+
+#: Fewer runs than this give no mean worth a number.
+LEAST_RUNS = 30
+#: Gaps beyond so many times the usual one are not the worker's own doing.
+_OUTLYING = 10.0
+#: What a worker adds to a run where none was measured, in seconds, by the kind of pool: prefork as in the benchmarks.
+ASSUMED_TURNAROUND_S = {"prefork": 0.0015}
+ASSUMED_OTHER_S = 0.0003
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """Seconds of the broker's clock within which workers were seen at work, and how many of them were covered."""
+
+    since_s: float
+    until_s: float
+    covered_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Overhead:
+    """What a worker adds to every run, in seconds, give or take `error_s`."""
+
+    seconds: float
+    error_s: float
+    measured: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """All slices added up, and what happened in every tick of them, oldest first."""
+
+    whole: Slice
+    span: Span
+    cells: Sequence[Mapping[Key, Tick]]
+
+    def runs(self, key: Key) -> Runs:
+        """What was counted of a key, nothing where it was never seen."""
+        return self.whole.runs.get(key) or Runs()
+
+    def rate(self, key: Key) -> float:
+        """Runs per second."""
+        return self.runs(key).run.count / self.span.covered_s if self.span.covered_s > 0 else 0.0
+
+
+def account_of(measured: Measured) -> Account:
+    """The sum of everything measured; costs one pass over the slices."""
+    slices = sorted(measured.slices, key=lambda slice_: slice_.start_s)
+    begins = slices[0].start_s if slices else 0
+    lasts = max((slice_.start_s + slice_.length_s for slice_ in slices), default=60) - begins
+    whole = coarsened(slices, begins, lasts)
+    return Account(whole, _span(slices, measured.at_s), [cell for slice_ in slices for cell in _cells(slice_)])
+
+
+def _cells(slice_: Slice) -> Iterable[Mapping[Key, Tick]]:
+    for tick in range(TICKS):
+        cell = {key: runs.ticks[tick] for key, runs in slice_.runs.items() if tick in runs.ticks}
+        if cell:
+            yield cell
+
+
+def _span(slices: Sequence[Slice], at_s: float) -> Span:
+    """From the first tick with a run to the last, without stretches of which nothing is known in between."""
+    seen = [part for slice_ in slices if (part := _seen(slice_))]
+    if not seen:
+        return Span(at_s, at_s, 0.0)
+    covered, (since, until) = 0.0, seen[0]
+    for start, end in seen[1:]:
+        # Slices of one minute that follow one another leave no gap, though a quiet tick or two may lie between.
+        if start - until > _longest_pause(slices):
+            covered, since = covered + until - since, start
+        until = max(until, end)
+    last = max(min(until, at_s), since)
+    return Span(seen[0][0], last, covered + last - since)
+
+
+def _longest_pause(slices: Sequence[Slice]) -> float:
+    return 2.0 * max(slice_.length_s for slice_ in slices)
+
+
+def _seen(slice_: Slice) -> tuple[float, float] | None:
+    """The part of the slice between its first and its last tick with a run or a look at a queue."""
+    ticks = {tick for runs in slice_.runs.values() for tick in runs.ticks}
+    ticks |= {tick for depths in slice_.depths.values() for tick in depths}
+    if not ticks:
+        return None
+    tick_s = slice_.length_s / TICKS
+    return slice_.start_s + min(ticks) * tick_s, slice_.start_s + (max(ticks) + 1) * tick_s
+
+
+def scatter(sketch: Sketch) -> float:
+    """The squared coefficient of variation, from the buckets; 0 of nothing."""
+    count = sketch.count
+    if not count or not sketch.total_ns:
+        return 0.0
+    mean = sketch.mean_s
+    square = sum(number * middle(bucket) ** 2 for bucket, number in sketch.buckets.items()) / count
+    return max(0.0, square / mean**2 - 1)
+
+
+def overhead(sketches: Iterable[Sketch], pool: str) -> Overhead:
+    """What a worker adds to a run: the mean of the gaps without those far beyond the usual, or the assumption."""
+    gaps = Sketch()
+    for sketch in sketches:
+        gaps.merge(sketch)
+    if gaps.count < LEAST_RUNS:
+        assumed = ASSUMED_TURNAROUND_S.get(pool, ASSUMED_OTHER_S)
+        return Overhead(assumed, assumed, measured=False)
+    most = _OUTLYING * max(gaps.quantile(0.5), gaps.low_ns / NS)
+    usual = {bucket: number for bucket, number in gaps.buckets.items() if middle(bucket) <= most}
+    count = gaps.zeros + sum(usual.values())
+    seconds = sum(number * middle(bucket) for bucket, number in usual.items()) / count
+    return Overhead(seconds, 0.1 * seconds, measured=True)
