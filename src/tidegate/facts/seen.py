@@ -239,7 +239,6 @@ class EntrySeen:
     registered: Maybe[bool] = NOT_LOOKED
     queues: Maybe[tuple[str, ...]] = NOT_LOOKED
     call: Maybe[str] = NOT_LOOKED
-    acks_late: Maybe[bool] = NOT_LOOKED
     keeps_result: Maybe[bool] = NOT_LOOKED
     dropped: tuple[str, ...] = ()
     never: str = ""
@@ -263,6 +262,7 @@ class AppSeen:
 
     `entries` are those of all schedulers, unknown where the ones of the scheduler in force can't be read. `queues` are
     those that a worker without -Q consumes; `declares_queues` is False where they are just the default queue.
+    `late_tasks` are acknowledged after their run and not before it.
     """
 
     name: str
@@ -274,6 +274,7 @@ class AppSeen:
     scheduler: str = ""
     schedulers: tuple[SchedulerSeen, ...] = ()
     tasks: Maybe[tuple[str, ...]] = NOT_LOOKED
+    late_tasks: Maybe[tuple[str, ...]] = NOT_LOOKED
     declares_queues: bool = False
     creates_queues: bool = True
 

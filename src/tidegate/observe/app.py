@@ -1,6 +1,7 @@
 """What a Celery application says of itself (`-A`): its broker, schedule and settings; imports the user's code, runs none."""
 
 import sys
+from collections.abc import Iterable
 from contextlib import redirect_stdout
 from datetime import timedelta
 from pathlib import Path
@@ -9,8 +10,10 @@ from typing import Any
 from tidegate.broker.address import Address, parse_address, with_tls
 from tidegate.errors import BadApp
 from tidegate.facts.seen import AppSeen
-from tidegate.facts.unknown import Maybe, Unknown
+from tidegate.facts.unknown import Maybe, Unknown, known
+from tidegate.observe.schedule.entry import own_options
 from tidegate.observe.schedule.reading import ScheduleSeen, see_schedule
+from tidegate.observe.schedule.routing import Routes
 
 
 def load_app(name: str) -> Any:
@@ -91,9 +94,20 @@ def _seen(app: Any, schedule: ScheduleSeen) -> AppSeen:
         scheduler=schedule.scheduler,
         schedulers=schedule.schedulers,
         tasks=schedule.tasks,
+        late_tasks=_late(app, schedule.tasks),
         declares_queues=bool(conf.task_queues),
         creates_queues=bool(conf.task_create_missing_queues),
     )
+
+
+def _late(app: Any, tasks: Maybe[tuple[str, ...]]) -> Maybe[tuple[str, ...]]:
+    return tuple(name for name in tasks if getattr(app.tasks.get(name), "acks_late", False)) if known(tasks) else tasks
+
+
+def task_queues(app: Any, tasks: Iterable[str]) -> dict[str, Maybe[tuple[str, ...]]]:
+    """Where the messages of these tasks go when they are sent without further options; no I/O."""
+    routes = Routes(app)
+    return {name: routes.queues_of(name, own_options(app.tasks.get(name))) for name in tasks}
 
 
 def _seconds(value: object) -> float | None:

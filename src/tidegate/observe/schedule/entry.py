@@ -45,7 +45,7 @@ class EntryReader:
     def entry(self, row: Row, *, in_force: bool) -> EntrySeen:
         """The fact; costs some ten microseconds."""
         task = self._known.get(row.task)
-        options = {**_own_options(task), **{k: v for k, v in row.options.items() if v is not None}}
+        options = {**own_options(task), **{k: v for k, v in row.options.items() if v is not None}}
         expires_s, expires_at = _expiry(options.get("expires"))
         queue = options.get("queue")
         unseen = Unknown("the task is not known to the application")
@@ -67,7 +67,6 @@ class EntryReader:
             registered=True if task is not None else self._missing(),
             queues=self._routes.queues_of(row.task, options),
             call=_call(row.args, row.kwargs),
-            acks_late=bool(task.acks_late) if task is not None else unseen,
             keeps_result=not options.get("ignore_result", task.ignore_result) if task is not None else unseen,
             dropped=row.dropped,
             never=row.timing.never,
@@ -78,7 +77,7 @@ class EntryReader:
         return False if known(self._tasks) else self._tasks
 
 
-def _own_options(task: Any) -> dict[str, Any]:
+def own_options(task: Any) -> dict[str, Any]:
     """What the task itself says of its messages."""
     names = ("queue", "exchange", "routing_key", "expires")
     own = {name: getattr(task, name, None) for name in names} if task is not None else {}
