@@ -47,11 +47,12 @@ def doctor(target: Target, as_json: bool, verbose: bool, fail_on: str, **options
         click.echo(to_json(document(diagnosis)))
     else:
         show_diagnosis(diagnosis, console(), verbose=verbose)
-    if any(_above(finding.level, fail_on) for finding in diagnosis.findings):
+    if any(above(finding.level, fail_on) for finding in diagnosis.findings):
         raise SystemExit(EXIT_FINDING)
 
 
-def _above(level: Any, fail_on: str) -> bool:
+def above(level: Any, fail_on: str) -> bool:
+    """True where a finding of that level ends the command with 1."""
     from tidegate.facts.diagnosis import Level
 
     return fail_on != "never" and level >= Level[fail_on.upper()]

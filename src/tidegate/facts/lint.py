@@ -29,7 +29,7 @@ class GivenPool:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Accepted:
+class Ignored:
     """What is not to be found fault with: a rule everywhere, or (with an entry) for that entry only."""
 
     rule: str
@@ -57,13 +57,23 @@ class EntryReport:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class SchedulerReport:
+    """One place that holds periodic entries, and how many; `in_force` as in `SchedulerSeen`."""
+
+    name: str
+    in_force: Maybe[bool]
+    entries: Maybe[int]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Lint:
-    """The whole answer of `tidegate lint`. `run_times` is `measured` or `given`."""
+    """The whole answer of `tidegate lint`. `run_times` is `measured` or `given`; `scheduler` is the setting."""
 
     tidegate: str
     at: str
     app: str
     scheduler: str
+    schedulers: tuple[SchedulerReport, ...]
     run_times: Maybe[str]
     consumed: Maybe[tuple[str, ...]]
     entries: tuple[EntryReport, ...]
@@ -72,11 +82,15 @@ class Lint:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LintQuestion:
-    """What is to be judged. `hosts_lost` is how many hosts have to be dispensable: 0 where that is only said."""
+    """What is to be judged. `hosts_lost` is how many hosts have to be dispensable: 0 where that is only said.
+
+    `given` are the tasks whose run times somebody gave, None where they were measured.
+    """
 
     at: str
     app: AppSeen
     consumed: Maybe[tuple[str, ...]] = NOT_LOOKED
     target_utilisation: float = 0.8
     hosts_lost: int = 0
-    accepted: tuple[Accepted, ...] = ()
+    ignored: tuple[Ignored, ...] = ()
+    given: frozenset[str] | None = None

@@ -1,50 +1,52 @@
 """What beat itself makes of the entries: those that it can't use, that never end, or that it sends twice."""
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 
 from tidegate.facts.diagnosis import Finding, Level
 from tidegate.facts.seen import EntrySeen
 from tidegate.facts.unknown import Unknown, known
 from tidegate.model.lint.case import LintCase
-from tidegate.model.lint.saying import blind, concluded, entries, listed, named
+from tidegate.model.lint.saying import blind, concluded, entries, listed, named, they
 from tidegate.model.rules.saying import fine, quoted
 from tidegate.units import duration, plural
 
 
 def duplicates(case: LintCase) -> Iterable[Finding]:
     """TG209: two entries do the same thing: the same task with the same arguments."""
-    judged = [entry for entry in case.judged("TG209") if entry.task]
+    judged = [entry for entry in case.judged("TG209") if entry.task and not entry.trouble]
     alike: dict[tuple[str, str], list[EntrySeen]] = defaultdict(list)
     for entry in judged:
         if known(entry.call):
             alike[entry.task, entry.call].append(entry)
-    noticed = [_alike(rows) for rows in alike.values() if len(rows) > 1]
-    if noticed:
-        return concluded("TG209", case, noticed, "")
-    counts: dict[str, int] = defaultdict(int)
-    for entry in judged:
-        counts[entry.task] += 1
+    noticed = [finding for rows in alike.values() if len(rows) > 1 for finding in _alike(rows)]
+    counts = Counter(entry.task for entry in judged)
     unseen = {e.name: e.call for e in judged if isinstance(e.call, Unknown) and counts[e.task] > 1}
-    if unseen:
-        return blind("TG209", "what some entries of one task are called with", unseen)
+    if noticed or unseen:
+        return [*noticed, *blind("TG209", "whether entries of one task do the same", unseen)]
     return concluded("TG209", case, [], "No two entries do the same.")
 
 
-def _alike(rows: Sequence[EntrySeen]) -> Finding:
-    first = rows[0]
-    same = len({entry.schedule for entry in rows}) < len(rows)
-    sources = sorted({entry.source for entry in rows})
+def _alike(rows: Sequence[EntrySeen]) -> Iterable[Finding]:
+    """Those that come at the same times do all of it twice; those with times of their own may be meant so."""
+    at_once: dict[str, list[EntrySeen]] = defaultdict(list)
+    for entry in rows:
+        at_once[entry.schedule].append(entry)
+    twice = [found for found in at_once.values() if len(found) > 1]
+    return [_same(found, Level.WARNING) for found in twice] or [_same(rows, Level.INFO)]
+
+
+def _same(rows: Sequence[EntrySeen], level: Level) -> Finding:
+    task, sources = rows[0].task, sorted({entry.source for entry in rows})
     where = f" in {' and '.join(sources)}" if len(sources) > 1 else ""
-    when = "" if same else ", at times of their own"
+    how = "at the same times" if level is Level.WARNING else "at times of their own"
     return Finding(
         rule="TG209",
-        level=Level.WARNING if same else Level.INFO,
-        sentence=f"{entries(len(rows))}{where} send {first.task} with the same arguments{when} ({named(rows)}): "
-        f"{'each firing does the work again.' if same else 'where they meet, the work is done twice.'}",
-        evidence={"task": first.task, "entries": [entry.name for entry in rows], "sources": sources},
-        remedy=f"Keep one of them: {', '.join(quoted(entry.name) for entry in rows[:2])}"
-        + (", …" if len(rows) > 2 else ""),
+        level=level,
+        sentence=f"{entries(len(rows))}{where} send {task} with the same arguments, {how} ({named(rows)}): where they meet, "
+        "the work is done twice.",
+        evidence={"task": task, "entries": [entry.name for entry in rows], "sources": sources},
+        remedy=f"Keep one of them, for instance {quoted(rows[0].name)}.",
     )
 
 
@@ -60,15 +62,11 @@ def _without_interval(endless: Sequence[EntrySeen]) -> Finding:
     return Finding(
         rule="TG210",
         level=Level.CRITICAL,
-        sentence=f"{entries(len(endless))} {_have(endless)} an interval of zero or less ({named(endless)}): beat sends them "
+        sentence=f"{they(endless, 'has', 'have')} an interval of zero or less ({named(endless)}): beat sends them "
         "as fast as it can, and nothing else in time.",
         evidence={"entries": [entry.name for entry in endless], "interval_s": first.interval_s},
         remedy=f'"schedule": 60 in the entry {quoted(first.name)}: seconds, more than zero.',
     )
-
-
-def _have(rows: Sequence[EntrySeen]) -> str:
-    return "has" if len(rows) == 1 else "have"
 
 
 def never_due(case: LintCase) -> Iterable[Finding]:
@@ -89,7 +87,9 @@ def _never(entry: EntrySeen) -> Finding:
 
 def unusable(case: LintCase) -> Iterable[Finding]:
     """TG212: an entry is written so that its scheduler can't use it."""
-    noticed = [_unusable(entry) for entry in case.judged("TG212") if entry.trouble]
+    # Other schedulers than Celery's own catch what a single entry raises.
+    elsewhere = any(row.in_force is True and row.name != "beat_schedule" for row in case.app.schedulers)
+    noticed = [_unusable(entry, elsewhere) for entry in case.judged("TG212") if entry.trouble]
     odd = {entry.name: entry.mean_interval_s for entry in case.judged("TG212") if not known(entry.mean_interval_s)}
     unseen = {name: why for name, why in odd.items() if isinstance(why, Unknown) and why.why != "not looked at"}
     if noticed or unseen:
@@ -97,21 +97,15 @@ def unusable(case: LintCase) -> Iterable[Finding]:
     return concluded("TG212", case, [], "Every entry can be used.")
 
 
-def _unusable(entry: EntrySeen) -> Finding:
+def _unusable(entry: EntrySeen, kept_elsewhere: bool) -> Finding:
+    then = "Beat leaves it out." if kept_elsewhere else "Beat ends when it reads it, or can't send it."
     return Finding(
         rule="TG212",
         level=Level.CRITICAL,
-        sentence=f"{entry.name} can't be used: {entry.trouble}. {_CONSEQUENCE.get(entry.source, _CONSEQUENCE['RedBeat'])}",
+        sentence=f"{entry.name} can't be used: {entry.trouble}. {then}",
         evidence={"entry": entry.name, "source": entry.source},
         remedy=f'{quoted(entry.name)}: {{"task": "proj.tasks.add", "schedule": 30.0, "args": (16, 16)}}',
     )
-
-
-_CONSEQUENCE = {
-    "beat_schedule": "Beat ends when it reads it, or leaves it out.",
-    "django-celery-beat": "Beat leaves it out, and switches it off.",
-    "RedBeat": "Beat ends when it reads it, or leaves it out.",
-}
 
 
 def two_schedulers(case: LintCase) -> Iterable[Finding]:
@@ -151,8 +145,7 @@ def switched_off(case: LintCase) -> Iterable[Finding]:
         Finding(
             rule="TG216",
             level=Level.INFO,
-            sentence=f"{entries(len(off))} {_have(off)} been switched off or {_have(off)} come to an end ({named(off)}): no other "
-            "rule judged them.",
+            sentence=f"Switched off, or at an end: {entries(len(off))} ({named(off)}), which no other rule judged.",
             evidence={"entries": [entry.name for entry in off]},
             remedy="Take out what is not needed any more.",
         )
@@ -168,7 +161,8 @@ def visibility(case: LintCase) -> Iterable[Finding]:
         return [fine("TG213", "No task is acknowledged late.")]
     if not known(case.plan):
         return blind("TG213", "how long tasks run", {"plan": case.plan})
-    names, longest = set(late), {}
+    names = set(late)
+    longest: dict[str, float] = {}
     for row in case.plan.tasks:
         if row.task in names:
             longest[row.task] = max(longest.get(row.task, 0.0), row.p99_s if known(row.p99_s) else 0.0)
@@ -187,7 +181,8 @@ def _redelivered(over: dict[str, float], timeout_s: float) -> Finding:
         rule="TG213",
         level=Level.WARNING,
         sentence=f"{plural(len(over), 'task')} acknowledged late may run longer than the visibility timeout of "
-        f"{duration(timeout_s)} ({listed(sorted(over))}, up to {duration(longest)}): the message is delivered again while it runs.",
+        f"{duration(timeout_s)} ({listed(sorted(over))}, up to {duration(longest)}): the message is delivered again "
+        "meanwhile.",
         evidence={"run_s": over, "visibility_timeout_s": timeout_s},
         remedy=f'app.conf.broker_transport_options = {{"visibility_timeout": {round(longest * 2)}}}',
     )

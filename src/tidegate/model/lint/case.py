@@ -1,4 +1,4 @@
-"""What the rules about schedules are given: the application, the plan where there is one, and what was accepted."""
+"""What the rules about schedules are given: the application, the plan where there is one, and what was ignored."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -18,7 +18,7 @@ class LintCase:
     """
 
     question: LintQuestion
-    plan: Maybe[Plan] = Unknown("no run times were measured or given")
+    plan: Maybe[Plan]
     alone: Mapping[str, bool] = field(default_factory=dict)
 
     @property
@@ -29,17 +29,17 @@ class LintCase:
     @cached_property
     def every(self) -> Sequence[EntrySeen]:
         """All entries that could be read, from every scheduler."""
-        return [entry for row in self.app.schedulers if known(row.entries) for entry in row.entries]
+        return every_entry(self.app)
 
     @cached_property
     def sent(self) -> Sequence[EntrySeen]:
-        """Those that beat sends: switched on, and kept by the scheduler that may be in force."""
-        return [entry for entry in self.every if entry.enabled and entry.in_force]
+        """Those that beat sends."""
+        return sent_entries(self.app)
 
     def judged(self, rule: str) -> Sequence[EntrySeen]:
-        """Those that beat sends, without the ones for which the rule was accepted."""
-        accepted = {item.entry for item in self.question.accepted if item.rule == rule}
-        return [entry for entry in self.sent if entry.name not in accepted]
+        """Those that beat sends, without the ones for which the rule was ignored."""
+        ignored = {item.entry for item in self.question.ignored if item.rule == rule}
+        return [entry for entry in self.sent if entry.name not in ignored]
 
     @cached_property
     def plans(self) -> Mapping[str, EntryPlan]:
@@ -54,6 +54,23 @@ class LintCase:
             for row in self.app.schedulers
             if row.in_force is True and isinstance(row.entries, Unknown)
         }
+
+    def not_planned(self, entry: EntrySeen, why: Unknown) -> Unknown:
+        """Why nothing is planned for the entry, in words for run times that were given where they were."""
+        given = self.question.given
+        if given is None or entry.task not in given:
+            return why if given is None else Unknown(f"no run time of {entry.task} was given")
+        return entry.queues if isinstance(entry.queues, Unknown) else why
+
+
+def every_entry(app: AppSeen) -> Sequence[EntrySeen]:
+    """All entries of the application that could be read, from every scheduler."""
+    return [entry for row in app.schedulers if known(row.entries) for entry in row.entries]
+
+
+def sent_entries(app: AppSeen) -> Sequence[EntrySeen]:
+    """Those that beat sends: switched on, and kept by a scheduler that may be in force; as far as they could be read."""
+    return [entry for entry in every_entry(app) if entry.enabled and entry.in_force]
 
 
 def mean_interval_s(entry: EntrySeen) -> float | None:

@@ -37,7 +37,7 @@ def given_measured(
     for task, time in times.items():
         trees.send(task, round(time.per_s * _LENGTH_S))
     slice_ = Slice(start_s=0, length_s=_LENGTH_S, runs=trees.runs)
-    return Measured(at_s=float(_LENGTH_S), slices=(slice_,), workers=tuple(_workers(pools)), bytes=0)
+    return Measured(at_s=float(_LENGTH_S), slices=(slice_,), workers=given_workers(pools), bytes=0)
 
 
 def _place(queues: Maybe[tuple[str, ...]] | None, anywhere: str | None) -> str | None:
@@ -112,6 +112,11 @@ def _run(into: Runs, number: int, run_s: float) -> None:
         part = number * (tick + 1) // TICKS - number * tick // TICKS
         before = into.ticks.get(tick, Tick(0, 0, 0))
         into.ticks[tick] = Tick(before.runs + part, before.run_ns + ns * part, before.firings)
+
+
+def given_workers(pools: Sequence[GivenPool]) -> tuple[WorkerSeen, ...]:
+    """Workers as their probes would describe them, one of each pool on each of its hosts."""
+    return tuple(_workers(pools))
 
 
 def _workers(pools: Sequence[GivenPool]) -> Iterable[WorkerSeen]:

@@ -63,8 +63,8 @@ def crontab_herds(judged: Sequence[EntrySeen]) -> Iterator[Herd]:
     most = {minute: days.total() for minute, days in minutes.items() if days.total() >= MANY}
     fullest = sorted(most, key=lambda minute: (-most[minute], minute))[:_MOST_MINUTES]
     days = {minute: _fullest_day(minutes[minute]) for minute in fullest}
-    minute = max(fullest, key=lambda minute: days[minute][0], default=None)
-    if minute is None or days[minute][0] < MANY:
+    minute = max(fullest, key=lambda each: days[each][0], default=0)
+    if not fullest or days[minute][0] < MANY:
         return
     day = days[minute][1]
     there = [crontab for crontab in alike if minute in _minutes_utc(crontab) and _names(_days(crontab), day)]
@@ -152,7 +152,8 @@ def _finding(case: LintCase, herd: Herd) -> Finding:
     return Finding(
         rule="TG205",
         level=Level.INFO if short else Level.WARNING,
-        sentence=f"{entries(len(herd.entries))} come due in the same moment, {herd.when} ({named(herd.entries)}): {means}.{often}",
+        sentence=f"{entries(len(herd.entries))} come due in the same moment, {herd.when} ({named(herd.entries)}): "
+        f"{means}.{often}",
         evidence={
             "entries": [entry.name for entry in herd.entries],
             "burst": len(herd.entries),

@@ -19,11 +19,18 @@ def below_the_edge(case: LintCase) -> Iterable[Finding]:
     if not known(case.plan):
         return [could_not_look("TG201", "safe intervals", {"plan": case.plan})]
     unsafe = [(entry, plan) for entry, plan in _planned(case, "TG201") if plan.safe is False]
+    unsafe = [(entry, plan) for entry, plan in unsafe if _has_consumers(case, entry)]
     noticed = [_below(entry, plan) for entry, plan in unsafe if not case.alone.get(entry.name, False)]
     unseen = blind("TG201", "every safe interval", _reasons(case, "TG201", lambda plan: plan.safe))
     if noticed or unseen:
         return [*noticed, *unseen]
     return concluded("TG201", case, noticed, "No entry is by itself more than is safe.")
+
+
+def _has_consumers(case: LintCase, entry: EntrySeen) -> bool:
+    """False where TG206 says that nobody consumes the entry's queue: then its interval is not what is wrong."""
+    queues, consumed = entry.queues, case.question.consumed
+    return not known(queues) or not known(consumed) or any(queue in consumed for queue in queues)
 
 
 def _planned(case: LintCase, rule: str) -> Sequence[Judged]:
@@ -38,7 +45,7 @@ def _reasons(case: LintCase, rule: str, asked: Callable[[EntryPlan], Maybe[objec
         value = asked(plan) if plan is not None else Unknown("it was not planned")
         interval_s = mean_interval_s(entry)
         if isinstance(value, Unknown) and not (known(entry.mean_interval_s) and not interval_s):
-            reasons[entry.name] = value
+            reasons[entry.name] = case.not_planned(entry, value)
     return reasons
 
 

@@ -1,15 +1,14 @@
 """From a schedule, and what was measured or given, to what is wrong with it; pure."""
 
-from collections.abc import Sequence
 from dataclasses import replace
 
-from tidegate.facts.lint import EntryReport, Lint, LintQuestion
+from tidegate.facts.lint import EntryReport, Lint, LintQuestion, SchedulerReport
 from tidegate.facts.measured import Measured
-from tidegate.facts.planned import Plan, Question
-from tidegate.facts.seen import EntrySeen
-from tidegate.facts.unknown import Maybe, Unknown, known
+from tidegate.facts.planned import Question
+from tidegate.facts.seen import EntrySeen, SchedulerSeen
+from tidegate.facts.unknown import Maybe, T, Unknown, known
 from tidegate.model.lint.alone import safe_alone
-from tidegate.model.lint.case import LintCase, mean_interval_s
+from tidegate.model.lint.case import LintCase, mean_interval_s, sent_entries
 from tidegate.model.lint.table import lint_findings
 from tidegate.model.plan.answer import make_plan
 
@@ -22,6 +21,7 @@ def lint(question: LintQuestion, measured: Maybe[Measured], run_times: Maybe[str
         at=question.at,
         app=question.app.name,
         scheduler=question.app.scheduler,
+        schedulers=tuple(map(_scheduler, question.app.schedulers)),
         run_times=run_times,
         consumed=question.consumed,
         entries=tuple(_report(entry, case) for entry in case.every),
@@ -31,15 +31,15 @@ def lint(question: LintQuestion, measured: Maybe[Measured], run_times: Maybe[str
 
 def lint_case(question: LintQuestion, measured: Maybe[Measured], version: str) -> LintCase:
     """What the rules are asked about; without measurements there is no plan."""
-    case = LintCase(question=question)
     if not known(measured):
-        return replace(case, plan=measured)
-    asked = plan_question(question, measured, case.sent)
+        return LintCase(question=question, plan=measured)
+    asked = plan_question(question, measured)
     return LintCase(question=question, plan=make_plan(asked, version), alone=safe_alone(asked))
 
 
-def plan_question(question: LintQuestion, measured: Measured, sent: Sequence[EntrySeen]) -> Question:
+def plan_question(question: LintQuestion, measured: Measured) -> Question:
     """What the planner is asked: the entries that are sent, a crontab at its mean interval."""
+    sent = sent_entries(question.app)
     return Question(
         at=question.at,
         url="",
@@ -50,9 +50,14 @@ def plan_question(question: LintQuestion, measured: Measured, sent: Sequence[Ent
     )
 
 
+def _scheduler(seen: SchedulerSeen) -> SchedulerReport:
+    count = len(seen.entries) if known(seen.entries) else seen.entries
+    return SchedulerReport(name=seen.name, in_force=seen.in_force, entries=count)
+
+
 def _report(entry: EntrySeen, case: LintCase) -> EntryReport:
     plan = case.plans.get(entry.name) if entry.enabled and entry.in_force else None
-    nothing: Unknown = case.plan if isinstance(case.plan, Unknown) else Unknown("it was not planned")
+    nothing: Unknown = case.plan if isinstance(case.plan, Unknown) else Unknown("it is not sent")
     safe = plan.min_safe_interval_s if plan is not None else nothing
     return EntryReport(
         name=entry.name,
@@ -65,8 +70,12 @@ def _report(entry: EntrySeen, case: LintCase) -> EntryReport:
         expires_s=entry.expires_s,
         queues=entry.queues,
         registered=entry.registered,
-        work_s=plan.work_s if plan is not None else nothing,
-        edge_interval_s=plan.edge_interval_s if plan is not None else nothing,
-        min_safe_interval_s=safe.estimate if known(safe) else safe,
-        safe=plan.safe if plan is not None else nothing,
+        work_s=_told(case, entry, plan.work_s if plan is not None else nothing),
+        edge_interval_s=_told(case, entry, plan.edge_interval_s if plan is not None else nothing),
+        min_safe_interval_s=_told(case, entry, safe.estimate if known(safe) else safe),
+        safe=_told(case, entry, plan.safe if plan is not None else nothing),
     )
+
+
+def _told(case: LintCase, entry: EntrySeen, value: Maybe[T]) -> Maybe[T]:
+    return case.not_planned(entry, value) if isinstance(value, Unknown) and known(case.plan) else value

@@ -8,7 +8,7 @@ from tidegate.facts.diagnosis import Finding, Level
 from tidegate.facts.seen import EntrySeen
 from tidegate.facts.unknown import Unknown, known
 from tidegate.model.lint.case import LintCase
-from tidegate.model.lint.saying import blind, concluded, entries, named
+from tidegate.model.lint.saying import blind, concluded, named, they
 from tidegate.model.rules.saying import could_not_look, quoted, shell
 
 _LIKE = 0.75
@@ -53,7 +53,7 @@ def _unconsumed(queue: str, rows: Sequence[EntrySeen], consumed: Sequence[str]) 
     return Finding(
         rule="TG206",
         level=Level.CRITICAL,
-        sentence=f"Nobody consumes {queue}, where {entries(len(rows))} go ({named(rows)}): the messages pile up.{meant}",
+        sentence=f"Nobody consumes {queue}, where {they(rows, 'goes', 'go')} ({named(rows)}): the messages pile up.{meant}",
         evidence={"queue": queue, "entries": [entry.name for entry in rows], "consumed": list(consumed)},
         remedy=f"celery -A … worker -Q {shell(queue)}, or another queue for these entries.",
     )
@@ -63,7 +63,7 @@ def _nowhere(rows: Sequence[EntrySeen]) -> Finding:
     return Finding(
         rule="TG206",
         level=Level.CRITICAL,
-        sentence=f"No queue is bound where {entries(len(rows))} go ({named(rows)}): the messages are lost.",
+        sentence=f"No queue is bound where {they(rows, 'goes', 'go')} ({named(rows)}): the messages are lost.",
         evidence={"entries": [entry.name for entry in rows]},
         remedy="Give the entry a queue instead of an exchange and a routing key.",
     )
@@ -95,7 +95,7 @@ def _undeclared(case: LintCase, queue: str, rows: Sequence[EntrySeen]) -> Findin
     return Finding(
         rule="TG207",
         level=Level.WARNING if app.creates_queues else Level.CRITICAL,
-        sentence=f"task_queues does not declare {queue}, where {entries(len(rows))} go ({named(rows)}): {so}.{meant}",
+        sentence=f"task_queues does not declare {queue}, where {they(rows, 'goes', 'go')} ({named(rows)}): {so}.{meant}",
         evidence={"queue": queue, "entries": [entry.name for entry in rows], "declared": list(app.queues)},
         remedy=f"Queue({quoted(queue)}) in task_queues; or, where a worker has it in -Q: tidegate lint --consumed {shell(queue)}",
     )
@@ -124,7 +124,7 @@ def _missing(case: LintCase, task: str, rows: Sequence[EntrySeen], *, hint: bool
     return Finding(
         rule="TG208",
         level=Level.CRITICAL,
-        sentence=f"The application has no task {task}, which {entries(len(rows))} send ({named(rows)}): workers throw the "
+        sentence=f"The application has no task {task}, which {they(rows, 'sends', 'send')} ({named(rows)}): workers throw the "
         f"messages away.{meant}",
         evidence={"task": task, "entries": [entry.name for entry in rows]},
         remedy=f'"task": {quoted(close[0])} in the entry {quoted(rows[0].name)}'

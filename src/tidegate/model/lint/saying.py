@@ -1,7 +1,7 @@
 """How rules about schedules conclude, and how they name entries."""
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from tidegate.facts.diagnosis import Finding
 from tidegate.facts.seen import EntrySeen
@@ -26,7 +26,9 @@ def blind(rule: str, what: str, reasons: Mapping[str, Unknown]) -> list[Finding]
     if not reasons:
         return []
     if len(reasons) > _MOST_REASONS:
-        first = {why.why: name for name, why in reversed(reasons.items())}
+        first: dict[str, str] = {}
+        for name, why in reasons.items():
+            first.setdefault(why.why, name)
         reasons = {f"{name} and others": Unknown(why) for why, name in list(first.items())[:_MOST_REASONS]}
     return [could_not_look(rule, what, reasons)]
 
@@ -44,6 +46,11 @@ def listed(names: Sequence[str]) -> str:
 def entries(number: int) -> str:
     """`1 entry`, `2 entries`."""
     return f"{count(number)} {'entry' if number == 1 else 'entries'}"
+
+
+def they(rows: Collection[object], one: str, more: str) -> str:
+    """`1 entry goes`, `2 entries go`."""
+    return f"{entries(len(rows))} {one if len(rows) == 1 else more}"
 
 
 def rounded_up(seconds: float) -> str:

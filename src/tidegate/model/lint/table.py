@@ -38,7 +38,7 @@ LINT_RULES = (
 
 
 def lint_findings(case: LintCase) -> tuple[Finding, ...]:
-    """What every rule says that was not accepted as a whole, worst first, then by number."""
-    accepted = {item.rule for item in case.question.accepted if item.entry is None}
-    said = [finding for rule in LINT_RULES if rule.id not in accepted for finding in rule.check(case)]
+    """What every rule says that was not ignored as a whole, worst first, then by number."""
+    ignored = {item.rule for item in case.question.ignored if item.entry is None}
+    said = [finding for rule in LINT_RULES if rule.id not in ignored for finding in rule.check(case)]
     return tuple(sorted(said, key=lambda finding: (-finding.level, finding.rule)))

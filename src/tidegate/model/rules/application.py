@@ -57,9 +57,7 @@ def without_expires(case: Case) -> Iterable[Finding]:
 
 
 def _entries(case: Case) -> Sequence[EntrySeen] | Unknown:
-    """The entries that beat sends: those that are switched off, or belong to another scheduler, send nothing."""
-    entries = case.app.entries if case.app else _NO_APP
-    return [entry for entry in entries if entry.enabled and entry.in_force] if known(entries) else entries
+    return case.app.entries if case.app else _NO_APP
 
 
 def _interval_s(entry: EntrySeen) -> float | None:

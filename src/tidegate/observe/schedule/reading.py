@@ -98,4 +98,5 @@ def _all_entries(schedulers: Sequence[SchedulerSeen]) -> Maybe[tuple[EntrySeen, 
     unread = [row.entries for row in schedulers if row.in_force is True and isinstance(row.entries, Unknown)]
     if unread:
         return unread[0]
-    return tuple(entry for row in schedulers if known(row.entries) for entry in row.entries)
+    every = (entry for row in schedulers if known(row.entries) for entry in row.entries)
+    return tuple(entry for entry in every if entry.enabled and entry.in_force)
