@@ -8,18 +8,16 @@ from tidegate.facts.lint import LintQuestion
 from tidegate.facts.planned import EntryPlan, Plan
 from tidegate.facts.seen import AppSeen, EntrySeen
 from tidegate.facts.unknown import Maybe, Unknown, known
+from tidegate.model.lint.blame import Blame
 
 
 @dataclass(frozen=True, kw_only=True)
 class LintCase:
-    """One schedule and what the workers can do with it; every rule is a function of this alone.
-
-    `alone` says of every entry whose work is known whether the workers could take it if it were the only one.
-    """
+    """One schedule and what the workers can do with it; every rule is a function of this alone."""
 
     question: LintQuestion
     plan: Maybe[Plan]
-    alone: Mapping[str, bool] = field(default_factory=dict)
+    blame: Blame = field(default_factory=Blame)
 
     @property
     def app(self) -> AppSeen:

@@ -6,10 +6,11 @@ from tidegate.facts.diagnosis import Finding, Level
 from tidegate.facts.planned import EntryPlan, HostsLost
 from tidegate.facts.seen import EntrySeen
 from tidegate.facts.unknown import Maybe, Unknown, known
+from tidegate.model.lint.blame import Crowd
 from tidegate.model.lint.case import LintCase, mean_interval_s
 from tidegate.model.lint.saying import blind, concluded, entries, listed, rounded_up
 from tidegate.model.rules.saying import could_not_look, quoted
-from tidegate.units import duration, plural
+from tidegate.units import duration, plural, significant
 
 Judged = tuple[EntrySeen, EntryPlan]
 
@@ -20,7 +21,7 @@ def below_the_edge(case: LintCase) -> Iterable[Finding]:
         return [could_not_look("TG201", "safe intervals", {"plan": case.plan})]
     unsafe = [(entry, plan) for entry, plan in _planned(case, "TG201") if plan.safe is False]
     unsafe = [(entry, plan) for entry, plan in unsafe if _has_consumers(case, entry)]
-    noticed = [_below(entry, plan) for entry, plan in unsafe if not case.alone.get(entry.name, False)]
+    noticed = [_below(entry, plan) for entry, plan in unsafe if not case.blame.alone.get(entry.name, False)]
     unseen = blind("TG201", "every safe interval", _reasons(case, "TG201", lambda plan: plan.safe))
     if noticed or unseen:
         return [*noticed, *unseen]
@@ -42,7 +43,7 @@ def _reasons(case: LintCase, rule: str, asked: Callable[[EntryPlan], Maybe[objec
     reasons = {}
     for entry in case.judged(rule):
         plan = case.plans.get(entry.name)
-        value = asked(plan) if plan is not None else Unknown("it was not planned")
+        value = asked(plan) if plan is not None else Unknown("no run of it was measured")
         interval_s = mean_interval_s(entry)
         if isinstance(value, Unknown) and not (known(entry.mean_interval_s) and not interval_s):
             reasons[entry.name] = case.not_planned(entry, value)
@@ -139,42 +140,41 @@ def together(case: LintCase) -> Iterable[Finding]:
     """TG203: each entry alone is fine, all of them together are more than the workers can take."""
     if not known(case.plan):
         return [could_not_look("TG203", "what the entries bring together", {"plan": case.plan})]
-    unsafe = [(entry, plan) for entry, plan in _planned(case, "TG203") if plan.safe is False]
-    culprits = {plan.binding for entry, plan in unsafe if not case.alone.get(entry.name, False)}
-    crowd = [
-        (entry, plan) for entry, plan in unsafe if case.alone.get(entry.name, False) and plan.binding not in culprits
-    ]
-    if crowd:
-        return [_crowd(crowd)]
+    crowd = case.blame.crowd
+    members = [entry.name for entry in case.judged("TG203") if crowd is not None and entry.name in crowd.entries]
+    if crowd is not None and members:
+        return [_together(members, crowd)]
     unseen = _reasons(case, "TG203", lambda plan: plan.work_s)
     if unseen:
         return blind("TG203", "the work of every entry", unseen)
     return concluded("TG203", case, [], "No entries are too much only together.")
 
 
-def _crowd(crowd: Sequence[Judged]) -> Finding:
-    names = [entry.name for entry, _ in crowd]
-    over = any(_over_the_edge(entry, plan) for entry, plan in crowd)
-    entry, plan = crowd[0]
-    factor = _stretch(entry, plan)
-    by = f" by {rounded_up(factor)}" if factor is not None else ""
-    remedy = f"Multiply their intervals{by}, or as `tidegate plan` splits them; or more workers."
-    joint = {entry.name: plan.joint_interval_s for entry, plan in crowd}
+def _together(names: Sequence[str], crowd: Crowd) -> Finding:
+    over = crowd.wanted > crowd.slots
+    by = f" by {rounded_up(crowd.stretch)}" if crowd.stretch is not None else ""
     return Finding(
         rule="TG203",
         level=Level.CRITICAL if over else Level.WARNING,
-        sentence=f"{entries(len(names))} together bring more than "
-        f"{'the workers can do' if over else 'is safe'}, though each alone would be fine ({listed(names)}; {plan.binding}).",
-        evidence={"entries": names, "joint_interval_s": {k: v for k, v in joint.items() if known(v)}},
-        remedy=remedy,
+        sentence=f"{_who(names)} more than {'the workers can do' if over else 'is safe'}, though each alone would be fine "
+        f"({listed(names)}): they want {significant(crowd.wanted, 3)} of the "
+        f"{_slots(crowd.slots)} of {', '.join(crowd.queues)}.",
+        evidence={
+            "entries": list(names),
+            "queues": list(crowd.queues),
+            "wanted_slots": crowd.wanted,
+            "slots": crowd.slots,
+        },
+        remedy=f"Multiply their intervals{by}, or as `tidegate plan` splits them; or more workers.",
     )
 
 
-def _over_the_edge(entry: EntrySeen, plan: EntryPlan) -> bool:
-    edge = plan.edge_interval_s
-    return not known(edge) or (mean_interval_s(entry) or 0.0) < edge
+def _who(names: Sequence[str]) -> str:
+    if len(names) == 1:
+        return "1 entry and others that are not in this schedule bring"
+    return f"{entries(len(names))} together bring"
 
 
-def _stretch(entry: EntrySeen, plan: EntryPlan) -> float | None:
-    every = mean_interval_s(entry)
-    return plan.joint_interval_s / every if known(plan.joint_interval_s) and every else None
+def _slots(number: float) -> str:
+    """`1 slot`, `3.5 slots`."""
+    return f"{significant(number, 3)} slot{'' if number == 1 else 's'}"

@@ -7,10 +7,13 @@ from tidegate.facts.measured import Measured
 from tidegate.facts.planned import Question
 from tidegate.facts.seen import EntrySeen, SchedulerSeen
 from tidegate.facts.unknown import Maybe, T, Unknown, known
-from tidegate.model.lint.alone import safe_alone
+from tidegate.model.lint.blame import blame
 from tidegate.model.lint.case import LintCase, mean_interval_s, sent_entries
 from tidegate.model.lint.table import lint_findings
 from tidegate.model.plan.answer import make_plan
+
+#: The planner weighs every entry against all others: a thousand take ten seconds, and ten times as many a hundred times that.
+MOST_PLANNED = 1000
 
 
 def lint(question: LintQuestion, measured: Maybe[Measured], run_times: Maybe[str], version: str) -> Lint:
@@ -34,12 +37,16 @@ def lint_case(question: LintQuestion, measured: Maybe[Measured], version: str) -
     if not known(measured):
         return LintCase(question=question, plan=measured)
     asked = plan_question(question, measured)
-    return LintCase(question=question, plan=make_plan(asked, version), alone=safe_alone(asked))
+    if known(asked.entries) and len(asked.entries) > MOST_PLANNED:
+        why = f"{len(asked.entries):,} entries were measured, and no more than {MOST_PLANNED:,} are planned together"
+        return LintCase(question=question, plan=Unknown(why))
+    return LintCase(question=question, plan=make_plan(asked, version), blame=blame(asked))
 
 
 def plan_question(question: LintQuestion, measured: Measured) -> Question:
-    """What the planner is asked: the entries that are sent, a crontab at its mean interval."""
-    sent = sent_entries(question.app)
+    """What the planner is asked: the entries that are sent and of which anything ran, a crontab at its mean interval."""
+    ran = {name for slice_ in measured.slices for key in slice_.runs for name in (key.task, key.entry)}
+    sent = [entry for entry in sent_entries(question.app) if entry.task in ran or entry.name in ran]
     return Question(
         at=question.at,
         url="",
