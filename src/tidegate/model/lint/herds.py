@@ -171,7 +171,7 @@ def _busy_s(case: LintCase, rows: Iterable[EntrySeen]) -> Maybe[float]:
     work: dict[str, float] = defaultdict(float)
     for entry in rows:
         planned = case.plans.get(entry.name)
-        seconds = planned.work_s if planned is not None else Unknown("it was not planned")
+        seconds = planned.work_s if planned is not None else Unknown("no run of it was measured")
         if not known(seconds):
             return seconds
         for queue in entry.queues[:1] if known(entry.queues) else ():

@@ -49,11 +49,11 @@ def _by_queue(judged: Iterable[EntrySeen]) -> Mapping[str, Sequence[EntrySeen]]:
 
 def _unconsumed(queue: str, rows: Sequence[EntrySeen], consumed: Sequence[str]) -> Finding:
     close = difflib.get_close_matches(queue, consumed, 1, _LIKE)
-    meant = f" Was {close[0]} meant?" if close else ""
+    meant = f" (perhaps {close[0]} is meant)" if close else ""
     return Finding(
         rule="TG206",
         level=Level.CRITICAL,
-        sentence=f"Nobody consumes {queue}, where {they(rows, 'goes', 'go')} ({named(rows)}): the messages pile up.{meant}",
+        sentence=f"Nobody consumes {queue}, where {they(rows, 'goes', 'go')} ({named(rows)}): the messages pile up{meant}.",
         evidence={"queue": queue, "entries": [entry.name for entry in rows], "consumed": list(consumed)},
         remedy=f"celery -A … worker -Q {shell(queue)}, or another queue for these entries.",
     )
@@ -87,7 +87,7 @@ def _undeclared(case: LintCase, queue: str, rows: Sequence[EntrySeen]) -> Findin
     app = case.app
     declared = ", ".join(app.queues[:5]) + (", …" if len(app.queues) > 5 else "")
     close = difflib.get_close_matches(queue, app.queues, 1, _LIKE)
-    meant = f" Was {close[0]} meant?" if close else ""
+    meant = f" (perhaps {close[0]} is meant)" if close else ""
     if app.creates_queues:
         so = f"a worker without -Q takes from {declared} only"
     else:
@@ -95,7 +95,7 @@ def _undeclared(case: LintCase, queue: str, rows: Sequence[EntrySeen]) -> Findin
     return Finding(
         rule="TG207",
         level=Level.WARNING if app.creates_queues else Level.CRITICAL,
-        sentence=f"task_queues does not declare {queue}, where {they(rows, 'goes', 'go')} ({named(rows)}): {so}.{meant}",
+        sentence=f"task_queues does not declare {queue}, where {they(rows, 'goes', 'go')} ({named(rows)}): {so}{meant}.",
         evidence={"queue": queue, "entries": [entry.name for entry in rows], "declared": list(app.queues)},
         remedy=f"Queue({quoted(queue)}) in task_queues; or, where a worker has it in -Q: tidegate lint --consumed {shell(queue)}",
     )
@@ -120,12 +120,12 @@ def missing_tasks(case: LintCase) -> Iterable[Finding]:
 def _missing(case: LintCase, task: str, rows: Sequence[EntrySeen], *, hint: bool) -> Finding:
     names = case.app.tasks if hint and known(case.app.tasks) else ()
     close = difflib.get_close_matches(task, names, 1, _LIKE)
-    meant = f" Was {close[0]} meant?" if close else ""
+    meant = f" (perhaps {close[0]} is meant)" if close else ""
     return Finding(
         rule="TG208",
         level=Level.CRITICAL,
         sentence=f"The application has no task {task}, which {they(rows, 'sends', 'send')} ({named(rows)}): workers throw the "
-        f"messages away.{meant}",
+        f"messages away{meant}.",
         evidence={"task": task, "entries": [entry.name for entry in rows]},
         remedy=f'"task": {quoted(close[0])} in the entry {quoted(rows[0].name)}'
         if close
