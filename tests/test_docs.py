@@ -20,6 +20,17 @@ from tidegate.cli.main import tidegate as group
 from tidegate.document import document
 from tidegate.facts.diagnosis import BrokerReport, Diagnosis, Finding, MemoryReport, QueueReport, State, TaskReport
 from tidegate.facts.message import Message
+from tidegate.facts.planned import (
+    Curve,
+    EntryPlan,
+    HostsLost,
+    Point,
+    PoolPlan,
+    ProbeReport,
+    Range,
+    TaskMeasured,
+)
+from tidegate.facts.planned import Plan as IntervalPlan
 from tidegate.facts.seen import CensusSeen, Cost, TaskCount
 from tidegate.model.rules.table import RULES
 from tidegate.observe.peek import peek_queue
@@ -41,6 +52,15 @@ JSON_SECTIONS = {
     "`tidegate peek --json`": Message,
     "`tidegate census --json`": CensusSeen,
     "by_task": TaskCount,
+    "`tidegate plan --json`": IntervalPlan,
+    "pools": PoolPlan,
+    "entries": EntryPlan,
+    "min_safe_interval_s": Range,
+    "with_hosts_lost": HostsLost,
+    "measured tasks": TaskMeasured,
+    "probe": ProbeReport,
+    "curves": Curve,
+    "points": Point,
 }
 
 

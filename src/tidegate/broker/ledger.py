@@ -24,9 +24,10 @@ from typing import NamedTuple
 
 from tidegate.broker.client import Broker, Command, Refusal, as_text
 from tidegate.broker.keys import Layout
-from tidegate.broker.reads import batched, refused
+from tidegate.broker.reads import batched, bytes_of, refused
 from tidegate.broker.records import Stored, decode_slice
 from tidegate.errors import AccessDenied, CannotLook
+from tidegate.facts.unknown import Maybe
 
 LENGTHS_S = (60, 300, 1800, 7200, 21600)
 MERGED = "all"
@@ -80,6 +81,14 @@ def workers_key(layout: Layout) -> str:
 def merging_key(layout: Layout) -> str:
     """The lock of whoever merges."""
     return f"{layout.prefix}{_SPACE}merging"
+
+
+def weights(broker: Broker, present: list[Stretch]) -> dict[str, Maybe[int]]:
+    """What every key of the probe weighs in the server's memory; one MEMORY USAGE a key."""
+    layout = broker.layout
+    own = [stretches_key(layout), workers_key(layout), merging_key(layout)]
+    keys = [*own, *(stretch_key(layout, stretch) for stretch in present)]
+    return dict(zip(keys, bytes_of(broker, keys, samples=0), strict=True))
 
 
 @dataclass(frozen=True, slots=True)

@@ -65,7 +65,7 @@ def _headline(diagnosis: Diagnosis) -> Text:
 
 
 def shown(value: Maybe[float | None], form: object) -> Text:
-    """The value, `?` where it could not be seen, `never` where there is none."""
+    """A cell: the value as `form` writes it, `never` for None, and `?` where it could not be seen."""
     if not known(value):
         return Text("?", style="magenta")
     return Text("never" if value is None else form(value))  # type: ignore[operator]

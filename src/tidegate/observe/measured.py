@@ -5,7 +5,6 @@ from dataclasses import replace
 from tidegate.broker import ledger
 from tidegate.broker.client import Broker, Refusal
 from tidegate.broker.ledger import Record, Stretch
-from tidegate.broker.reads import bytes_of
 from tidegate.broker.records import decode_worker
 from tidegate.facts.measured import Measured, Slice, WorkerSeen
 from tidegate.facts.merging import coarsened
@@ -55,10 +54,8 @@ def disjoint(counting: list[Record]) -> tuple[Slice, ...]:
 
 
 def weight(broker: Broker, present: list[Stretch]) -> Maybe[int]:
-    """What all keys of the probe weigh in the server's memory; one MEMORY USAGE a key."""
-    layout = broker.layout
-    own = [ledger.stretches_key(layout), ledger.workers_key(layout), ledger.merging_key(layout)]
-    weights = bytes_of(broker, [*own, *(ledger.stretch_key(layout, stretch) for stretch in present)], samples=0)
+    """What all keys of the probe weigh together; unknown where the server does not say of one of them."""
+    weights = ledger.weights(broker, present).values()
     unknown = next((one for one in weights if not known(one)), None)
     return unknown if unknown is not None else sum(one for one in weights if known(one))
 

@@ -7,13 +7,13 @@ from tidegate.facts.planned import Plan, PoolPlan, ProbeReport, Question, TaskMe
 from tidegate.facts.sketch import NS
 from tidegate.facts.unknown import Maybe, Unknown, known
 from tidegate.model.plan.bounds import utilisations
-from tidegate.model.plan.capacity import Capacity, capacity_of, cpu_per_run
+from tidegate.model.plan.capacity import Capacity
 from tidegate.model.plan.curves import curves_of
 from tidegate.model.plan.demand import demand_of
-from tidegate.model.plan.entries import Situation, entry_plan
+from tidegate.model.plan.entries import Situation, entry_plan, situation
 from tidegate.model.plan.notes import notes_of
 from tidegate.model.plan.pools import Pool, fleet_of
-from tidegate.model.plan.spent import LEAST_RUNS, Account, account_of, scatter
+from tidegate.model.plan.spent import LEAST_RUNS, Account, account_of
 from tidegate.model.plan.together import with_joint_intervals
 from tidegate.model.plan.waiting import slots_for_wait
 
@@ -25,7 +25,7 @@ def make_plan(question: Question, version: str) -> Plan:
     """The whole answer of `tidegate plan`; pure. Costs some max-flows per entry and number of hosts lost."""
     account, fleet = account_of(question.measured), fleet_of(question.measured.workers)
     demand = demand_of(question, account, fleet)
-    now = Situation(question, account, fleet, demand, capacity_of(fleet, demand.mix(), account))
+    now = situation(question, account, fleet, demand)
     plans = with_joint_intervals(tuple(entry_plan(entry, now) for entry in demand.entries), now)
     return Plan(
         tidegate=version,
@@ -118,10 +118,10 @@ def _needed(pool: Pool, now: Situation, utilisation: float) -> Maybe[int]:
 
 def _scatter(pool: Pool, account: Account) -> float:
     """The squared coefficient of variation over all runs of the pool."""
-    runs = [each.run for each in _runs_of(pool, account).values()]
-    count = sum(run.count for run in runs)
-    mean = sum(run.total_ns for run in runs) / NS / count
-    square = sum(run.count * (1 + scatter(run)) * run.mean_s**2 for run in runs) / count
+    all_ran = [account.ran[key] for key in _runs_of(pool, account)]
+    count = sum(ran.count for ran in all_ran)
+    mean = sum(ran.count * ran.mean_s for ran in all_ran) / count
+    square = sum(ran.count * (1 + ran.scatter) * ran.mean_s**2 for ran in all_ran) / count
     return max(0.0, square / mean**2 - 1) if mean > 0 else 0.0
 
 
@@ -153,7 +153,7 @@ def _task(key: Key, account: Account) -> TaskMeasured:
     count = runs.run.count
     few = Unknown(f"fewer than {LEAST_RUNS} runs ({count})")
     enough = count >= LEAST_RUNS
-    cpu = cpu_per_run(runs.busy)
+    cpu = account.ran[key].cpu_s if key in account.ran else None
     waits = runs.wait.count >= LEAST_RUNS
     unstamped = Unknown("too few of its messages were stamped when they were published")
     return TaskMeasured(

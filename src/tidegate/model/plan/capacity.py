@@ -5,16 +5,15 @@ when they were measured, a slot does less of that work: it counts as 1/stretch o
 """
 
 import math
-from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from tidegate.facts.measured import Busy, Key, WorkerSeen
+from tidegate.facts.measured import Key, WorkerSeen
 from tidegate.facts.sketch import NS
 from tidegate.model.plan.contention import Demand, run_s, waiting_part
 from tidegate.model.plan.pools import Fleet, by_machine, shares_one_lock
 from tidegate.model.plan.reach import Supply
-from tidegate.model.plan.spent import LEAST_RUNS, Account, scatter
+from tidegate.model.plan.spent import LEAST_RUNS, Account, Ran
 
 #: A worker with at least this share of its slots busy shows what a full one does.
 _FULL = 0.9
@@ -50,11 +49,15 @@ class Capacity:
 
 
 def capacity_of(fleet: Fleet, mix: Mix, account: Account) -> Capacity:
-    """The slots of every pool, as the mix (runs per second by key) can use them."""
+    """The slots of every pool, as the mix (runs per second by key) can use them; workers alike are worked out once."""
     stretch: dict[str, Stretch] = {}
+    known: dict[Hashable, Stretch] = {}
     for workers in by_machine(fleet.workers).values():
         for worker in workers:
-            stretch[worker.node] = _stretch(worker, workers, _served(mix, workers), account)
+            alike = (_shape(worker), tuple(map(_shape, workers)))
+            if alike not in known:
+                known[alike] = _stretch(worker, workers, _served(mix, workers, account), account)
+            stretch[worker.node] = known[alike]
     supplies = [
         Supply(pool.name, frozenset(pool.queues), sum(w.slots / stretch[w.node].factor for w in pool.workers))
         for pool in fleet.pools
@@ -62,18 +65,23 @@ def capacity_of(fleet: Fleet, mix: Mix, account: Account) -> Capacity:
     return Capacity(tuple(supplies), stretch)
 
 
-def _served(mix: Mix, workers: Sequence[WorkerSeen]) -> Mix:
+def _shape(worker: WorkerSeen) -> Hashable:
+    return worker.queues, worker.slots, worker.pool, worker.cores, worker.busy_cores, worker.cpu_per_run_s
+
+
+def _served(mix: Mix, workers: Sequence[WorkerSeen], account: Account) -> Mix:
+    """The part of the mix that these workers take, of what ran at all."""
     queues = {queue for worker in workers for queue in worker.queues}
-    return {key: rate for key, rate in mix.items() if key.queue in queues and rate > 0}
+    return {key: rate for key, rate in mix.items() if key.queue in queues and rate > 0 and key in account.ran}
 
 
 def _stretch(worker: WorkerSeen, machine: Sequence[WorkerSeen], mix: Mix, account: Account) -> Stretch:
     """Seen where full workers were seen, otherwise worked out from the cores and the CPU time of the runs."""
-    base = {key: account.runs(key).run.mean_s for key in mix if account.runs(key).run.count}
+    base = {key: account.ran[key].mean_s for key in mix}
     if _mean(mix, base) <= 0:
         return Stretch(1.0, seen=True)
-    one = _worked_out(worker, machine, mix, account, _mean(mix, base))
-    full = {key: seen for key in base if (seen := _when_full(account.runs(key).busy, worker.slots)) is not None}
+    one = _worked_out(worker, machine, mix, account)
+    full = {key: mean_s for key in base if (mean_s := _when_full(account.ran[key], worker.slots)) is not None}
     work = {key: mix[key] * mean_s for key, mean_s in base.items()}
     if sum(work[key] for key in full) < _MOST_OF_IT * sum(work.values()):
         return one
@@ -85,24 +93,23 @@ def _stretch(worker: WorkerSeen, machine: Sequence[WorkerSeen], mix: Mix, accoun
 
 def _chance(full: Iterable[Key], account: Account, slots: int) -> float:
     """By how much the mean of the runs that met a full worker may be off by chance alone, as a share."""
-    counts = {key: _full_runs(account.runs(key).busy, slots) for key in full}
+    counts = {key: _full_runs(account.ran[key], slots) for key in full}
     total = sum(counts.values())
-    variance = sum(counts[key] * scatter(account.runs(key).run) for key in counts) / total
+    variance = sum(count * account.ran[key].scatter for key, count in counts.items()) / total
     return 2 * math.sqrt(variance / total)
 
 
-def _worked_out(
-    worker: WorkerSeen, machine: Sequence[WorkerSeen], mix: Mix, account: Account, base_s: float
-) -> Stretch:
-    cpu = _mean(mix, {key: cpu_s for key in mix if (cpu_s := cpu_per_run(account.runs(key).busy)) is not None})
+def _worked_out(worker: WorkerSeen, machine: Sequence[WorkerSeen], mix: Mix, account: Account) -> Stretch:
+    base_s = _mean(mix, {key: account.ran[key].mean_s for key in mix})
+    cpu = _mean(mix, {key: cpu_s for key in mix if (cpu_s := account.ran[key].cpu_s) is not None})
     if cpu <= 0:
         return Stretch(1.0, seen=False)
     slots = sum(other.slots for other in machine)
-    met = _busy_met(mix, account) * slots / worker.slots
+    met = max(1.0, _mean(mix, {key: account.ran[key].mean_busy for key in mix}))
     cores = _cores(machine, account) * cpu / (cpu + (worker.cpu_per_run_s or 0.0))
-    factor, alone = _against(met, slots, cores, base_s, cpu)
+    factor, alone = _against(met * slots / worker.slots, slots, cores, base_s, cpu)
     if shares_one_lock(worker):
-        mine, alone_mine = _against(_busy_met(mix, account), worker.slots, min(1.0, cores), base_s, cpu)
+        mine, alone_mine = _against(met, worker.slots, min(1.0, cores), base_s, cpu)
         factor, alone = max(factor, mine), min(alone, alone_mine)
     return Stretch(factor, seen=False, alone=alone)
 
@@ -121,45 +128,24 @@ def _cores(machine: Sequence[WorkerSeen], account: Account) -> float:
     if busy is None:
         return cores
     queues = {queue for worker in machine for queue in worker.queues}
+    beside_s = max((worker.cpu_per_run_s or 0.0 for worker in machine), default=0.0)
     ours = sum(
-        account.rate(key) * (cpu_per_run(runs.busy) or 0.0)
-        for key, runs in account.whole.runs.items()
-        if key.queue in queues
-    )
-    ours += sum(account.rate(key) for key in account.whole.runs if key.queue in queues) * max(
-        (worker.cpu_per_run_s or 0.0 for worker in machine), default=0.0
+        account.rate(key) * ((ran.cpu_s or 0.0) + beside_s) for key, ran in account.ran.items() if key.queue in queues
     )
     others = max(0.0, busy - ours - _NOISE_CORES)
     return max(cores - others, cores * (1 - _MOST_TAKEN))
 
 
-def cpu_per_run(bins: Mapping[int, Busy]) -> float | None:
-    """Seconds of CPU a run; None where it could not be told."""
-    runs = sum(item.runs for item in bins.values())
-    cpu_ns = sum(item.cpu_ns for item in bins.values())
-    return cpu_ns / NS / runs if runs and cpu_ns else None
-
-
-def _when_full(bins: Mapping[int, Busy], slots: int) -> float | None:
+def _when_full(ran: Ran, slots: int) -> float | None:
     """The mean run time in seconds with nearly all slots busy; None where too few such runs were seen."""
-    runs = _full_runs(bins, slots)
+    runs = _full_runs(ran, slots)
     if runs < LEAST_RUNS:
         return None
-    return sum(item.run_ns for busy, item in bins.items() if busy >= _FULL * slots) / NS / runs
+    return sum(item.run_ns for busy, item in ran.busy.items() if busy >= _FULL * slots) / NS / runs
 
 
-def _full_runs(bins: Mapping[int, Busy], slots: int) -> int:
-    return sum(item.runs for busy, item in bins.items() if busy >= _FULL * slots)
-
-
-def _busy_met(mix: Mix, account: Account) -> float:
-    """How many slots of its worker a run met busy, itself among them."""
-    bins: dict[int, int] = defaultdict(int)
-    for key in mix:
-        for busy, item in account.runs(key).busy.items():
-            bins[busy] += item.runs
-    runs = sum(bins.values())
-    return max(1.0, sum(busy * number for busy, number in bins.items()) / runs) if runs else 1.0
+def _full_runs(ran: Ran, slots: int) -> int:
+    return sum(item.runs for busy, item in ran.busy.items() if busy >= _FULL * slots)
 
 
 def _mean(mix: Mix, values: Mapping[Key, float]) -> float:

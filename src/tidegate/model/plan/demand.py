@@ -12,7 +12,7 @@ from tidegate.facts.unknown import Maybe, Unknown, known
 from tidegate.model.plan.bounds import Loads, added, times
 from tidegate.model.plan.growth import growth_by_queue
 from tidegate.model.plan.pools import Fleet
-from tidegate.model.plan.spent import LEAST_RUNS, Account, Overhead, overhead, scatter
+from tidegate.model.plan.spent import LEAST_RUNS, Account, Overhead, overhead
 from tidegate.model.plan.work import Firing, firing_of
 from tidegate.model.rates import Z_95
 
@@ -193,7 +193,7 @@ def _per_s(row: _Row, account: Account) -> float:
 
 def _measured(row: _Row, account: Account) -> Maybe[Firing]:
     """What a firing becomes; Unknown with the reason where the measurements do not tell."""
-    seen = sum(account.runs(key).run.count for key in row.keys)
+    seen = sum(account.count(key) for key in row.keys)
     if not seen:
         return Unknown("no run of it was measured: the probe must be installed where beat and the workers run")
     roots = {key.task for key in row.keys if account.runs(key).firings}
@@ -215,8 +215,8 @@ def _loads(runs: Mapping[Key, float], account: Account, overheads: Mapping[str, 
     """Slot-seconds by queue (per firing, or per second) of so many runs, what the worker adds included."""
     result: dict[str, float] = defaultdict(float)
     for key, number in runs.items():
-        if account.runs(key).run.count:
-            result[key.queue] += number * (account.runs(key).run.mean_s + overheads[key.queue].seconds)
+        if key in account.ran:
+            result[key.queue] += number * (account.ran[key].mean_s + overheads[key.queue].seconds)
     return dict(result)
 
 
@@ -248,8 +248,8 @@ def _share(key: Key, question: Question, account: Account) -> float:
     """The key's part of what runs of its queue, among keys whose arrivals no schedule tells."""
     told = _told(question)
     keys = [other for other in account.whole.runs if other.queue == key.queue and other.entry not in told]
-    total = sum(account.runs(other).run.count for other in keys)
-    return account.runs(key).run.count / total if total else 0.0
+    total = sum(account.count(other) for other in keys)
+    return account.count(key) / total if total else 0.0
 
 
 def _told(question: Question) -> set[str]:
@@ -299,7 +299,7 @@ def _other_error(other: Mapping[Key, float], account: Account, overheads: Mappin
     variance, total = 0.0, 0.0
     for key in other:
         load = sum(_loads({key: other[key]}, account, overheads).values())
-        count = account.runs(key).run.count
-        variance += load**2 * (1 + scatter(account.runs(key).run)) / max(1, count)
+        count = account.count(key)
+        variance += load**2 * (1 + account.ran[key].scatter) / max(1, count)
         total += load
     return Z_95 * math.sqrt(variance) + _SYSTEMATIC * total

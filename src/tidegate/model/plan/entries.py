@@ -24,14 +24,48 @@ _MANY = 50
 
 
 @dataclass(frozen=True, slots=True)
+class Scene:
+    """The workers that are left, what they can do with the present mix, and the messages per second left behind by queue."""
+
+    fleet: Fleet
+    capacity: Capacity
+    left: Mapping[str, float]
+
+    @property
+    def mix_matters(self) -> bool:
+        """True where runs disturb one another, so that what can be done depends on what is."""
+        return any(abs(stretch.factor - 1) > 0.01 for stretch in self.capacity.stretch.values())
+
+
+@dataclass(frozen=True, slots=True)
 class Situation:
-    """Everything that the plan of an entry is made from; `capacity` is that of the present mix on all hosts."""
+    """Everything that the plan of an entry is made from; `scenes` by number of hosts lost, the present one first."""
 
     question: Question
     account: Account
-    fleet: Fleet
     demand: Demand
-    capacity: Capacity
+    scenes: tuple[Scene, ...]
+
+    @property
+    def fleet(self) -> Fleet:
+        """All workers."""
+        return self.scenes[0].fleet
+
+    @property
+    def capacity(self) -> Capacity:
+        """What they can do with the present mix."""
+        return self.scenes[0].capacity
+
+
+def situation(question: Question, account: Account, fleet: Fleet, demand: Demand) -> Situation:
+    """The present one, and those with hosts lost."""
+    mix, loads, messages = demand.mix(), demand.load_without(), demand.messages()
+    scenes = []
+    for lost in range(question.hosts_lost + 1):
+        there = fleet.without_largest(lost)
+        capacity = capacity_of(there, mix, account)
+        scenes.append(Scene(there, capacity, messages_left(loads, messages, capacity.supplies)))
+    return Situation(question, account, demand, tuple(scenes))
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,11 +84,11 @@ class Found:
 
 def entry_plan(entry: Entry, now: Situation) -> EntryPlan:
     """The whole answer for one entry."""
-    edge = shortest(entry, now, now.fleet, 1.0)
-    safe = shortest(entry, now, now.fleet, now.question.target_utilisation)
+    edge = shortest(entry, now, now.scenes[0], 1.0)
+    safe = shortest(entry, now, now.scenes[0], now.question.target_utilisation)
     firing = entry.firing
     range_s = edge.interval_s
-    left = messages_left(now.demand.load_without(), now.demand.messages(), now.capacity.supplies)
+    left = now.scenes[0].left
     return EntryPlan(
         entry=entry.name,
         task=entry.task,
@@ -84,28 +118,24 @@ def finite(value: float) -> Maybe[float]:
     return value if math.isfinite(value) else Unknown("too little was measured for an error")
 
 
-def shortest(entry: Entry, now: Situation, fleet: Fleet, utilisation: float) -> Found:
+def shortest(entry: Entry, now: Situation, scene: Scene, utilisation: float) -> Found:
     """The shortest interval of the entry with everything else as it is."""
-    capacity = now.capacity if fleet is now.fleet else capacity_of(fleet, now.demand.mix(), now.account)
+    capacity = scene.capacity
     if not known(entry.firing):
         return Found(entry.firing, None, capacity)
-    if not fleet.workers:
+    if not scene.fleet.workers:
         return Found(Unknown("no worker is left that could run it"), None, capacity)
     rest = now.demand.load_without(entry)
     bound = largest(entry.per_firing, rest, scaled(capacity.supplies, utilisation))
-    for _ in range(_ROUNDS):
-        if bound is None or bound.factor <= 0 or not _mix_matters(now, capacity):
+    turns = _ROUNDS if scene.mix_matters and len(now.demand.entries) <= _MANY else 0
+    for _ in range(turns):
+        if bound is None or bound.factor <= 0:
             break
-        capacity = capacity_of(fleet, now.demand.mix(entry, bound.factor), now.account)
+        capacity = capacity_of(scene.fleet, now.demand.mix(entry, bound.factor), now.account)
         bound = largest(entry.per_firing, rest, scaled(capacity.supplies, utilisation))
     if bound is None:
         return Found(Unknown("its runs take no time that could be measured"), None, capacity)
     return Found(_range(entry, now, bound, capacity), bound, capacity)
-
-
-def _mix_matters(now: Situation, capacity: Capacity) -> bool:
-    stretched = any(abs(stretch.factor - 1) > 0.01 for stretch in capacity.stretch.values())
-    return stretched and len(now.demand.entries) <= _MANY
 
 
 def _range(entry: Entry, now: Situation, bound: Bound, capacity: Capacity) -> Maybe[Range]:
@@ -140,18 +170,16 @@ def _is_safe(entry: Entry, safe: Found) -> Maybe[bool]:
 
 
 def _lost(entry: Entry, now: Situation, lost: int) -> HostsLost:
-    fleet = now.fleet.without_largest(lost)
-    edge, safe = shortest(entry, now, fleet, 1.0), shortest(entry, now, fleet, now.question.target_utilisation)
-    capacity = capacity_of(fleet, now.demand.mix(), now.account)
-    left = messages_left(now.demand.load_without(), now.demand.messages(), capacity.supplies)
-    whole = full_in_s(_of(entry, left), now.question.queues, now.question.server)
+    scene = now.scenes[lost]
+    edge, safe = shortest(entry, now, scene, 1.0), shortest(entry, now, scene, now.question.target_utilisation)
+    whole = full_in_s(_of(entry, scene.left), now.question.queues, now.question.server)
     return HostsLost(
         lost=lost,
-        slots=sum(worker.slots for worker in fleet.workers),
+        slots=sum(worker.slots for worker in scene.fleet.workers),
         min_safe_interval_s=safe.interval_s,
         edge_interval_s=edge.estimate_s,
-        safe=_is_safe(entry, safe) if fleet.workers else False,
-        growth_per_s=_growth(entry, left) if known(entry.firing) else entry.firing,
+        safe=_is_safe(entry, safe) if scene.fleet.workers else False,
+        growth_per_s=_growth(entry, scene.left) if known(entry.firing) else entry.firing,
         full_in_s=whole if known(entry.firing) else entry.firing,
     )
 
@@ -207,7 +235,7 @@ def mean_age_s(entry: Entry, edge: Found, account: Account, interval_s: Maybe[fl
         return firing
     if not known(edge.interval_s):
         return edge.interval_s
-    means = {key: account.runs(key).run.mean_s for key in firing.runs if account.runs(key).run.count}
+    means = {key: account.ran[key].mean_s for key in firing.runs if key in account.ran}
     heaviest = max(means, key=lambda key: firing.runs[key] * means[key])
     return age_read_at_run_s(interval, edge.interval_s.estimate, means[heaviest])
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from tidegate.facts.measured import TICKS, Key, Measured, Runs, Slice, Tick
+from tidegate.facts.measured import TICKS, Busy, Key, Measured, Runs, Slice, Tick
 from tidegate.facts.merging import coarsened
 from tidegate.facts.sketch import NS, Sketch, middle
 
@@ -35,20 +35,42 @@ class Overhead:
 
 
 @dataclass(frozen=True, slots=True)
+class Ran:
+    """The runs of one key in numbers: how many, mean time and CPU time of a run in seconds (None: could not be told)."""
+
+    count: int
+    mean_s: float
+    cpu_s: float | None
+    scatter: float
+    busy: Mapping[int, Busy]
+
+    @property
+    def mean_busy(self) -> float:
+        """How many slots of its worker a run met busy, itself among them."""
+        runs = sum(item.runs for item in self.busy.values())
+        return sum(busy * item.runs for busy, item in self.busy.items()) / runs if runs else 1.0
+
+
+@dataclass(frozen=True, slots=True)
 class Account:
-    """All slices added up, and what happened in every tick of them, oldest first."""
+    """All slices added up, and what happened in every tick of them, oldest first. `ran` holds keys that ran at all."""
 
     whole: Slice
     span: Span
     cells: Sequence[Mapping[Key, Tick]]
+    ran: Mapping[Key, Ran]
 
     def runs(self, key: Key) -> Runs:
         """What was counted of a key, nothing where it was never seen."""
         return self.whole.runs.get(key) or Runs()
 
+    def count(self, key: Key) -> int:
+        """How often it ran."""
+        return self.ran[key].count if key in self.ran else 0
+
     def rate(self, key: Key) -> float:
         """Runs per second."""
-        return self.runs(key).run.count / self.span.covered_s if self.span.covered_s > 0 else 0.0
+        return self.count(key) / self.span.covered_s if self.span.covered_s > 0 else 0.0
 
 
 def account_of(measured: Measured) -> Account:
@@ -57,7 +79,15 @@ def account_of(measured: Measured) -> Account:
     begins = slices[0].start_s if slices else 0
     lasts = max((slice_.start_s + slice_.length_s for slice_ in slices), default=60) - begins
     whole = coarsened(slices, begins, lasts)
-    return Account(whole, _span(slices, measured.at_s), [cell for slice_ in slices for cell in _cells(slice_)])
+    ran = {key: _ran(runs) for key, runs in whole.runs.items() if runs.run.count}
+    return Account(whole, _span(slices, measured.at_s), [cell for slice_ in slices for cell in _cells(slice_)], ran)
+
+
+def _ran(runs: Runs) -> Ran:
+    counted = sum(item.runs for item in runs.busy.values())
+    cpu_ns = sum(item.cpu_ns for item in runs.busy.values())
+    cpu_s = cpu_ns / NS / counted if counted and cpu_ns else None
+    return Ran(runs.run.count, runs.run.mean_s, cpu_s, scatter(runs.run), runs.busy)
 
 
 def _cells(slice_: Slice) -> Iterable[Mapping[Key, Tick]]:

@@ -11,8 +11,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from tidegate.facts.measured import Key
+from tidegate.facts.sketch import NS
 from tidegate.model.plan.confidence import half_width
-from tidegate.model.plan.spent import LEAST_RUNS, Account, scatter
+from tidegate.model.plan.spent import LEAST_RUNS, Account
 
 _GENERATIONS = 1000
 _SETTLED = 1e-9
@@ -62,7 +63,7 @@ def firing_of(entry: str, keys: Sequence[Key], account: Account) -> Firing:
     tree = _Tree(keys, account)
     expected, endless = tree.expected()
     runs = {key: number for key, number in expected.items() if number > 0}
-    mean = {key: account.runs(key).run.mean_s for key in runs if account.runs(key).run.count}
+    mean = {key: account.ran[key].mean_s for key in runs if key in account.ran}
     run_s = sum(number * mean.get(key, 0.0) for key, number in runs.items())
     followed = account.whole.followed.get(entry, {})
     scattered = _relative_scatter([item.runs for item in followed.values()], sum(runs.values()))
@@ -71,7 +72,7 @@ def firing_of(entry: str, keys: Sequence[Key], account: Account) -> Firing:
         entry=entry,
         runs=runs,
         firings=firings,
-        seen_runs=sum(account.runs(key).run.count for key in keys),
+        seen_runs=sum(account.count(key) for key in keys),
         run_s=run_s,
         error_s=math.hypot(_error_s(runs, mean, account), run_s * math.sqrt(scattered / max(1, firings)) * 2),
         scatter=_scatter(runs, mean, account, run_s) + scattered,
@@ -110,16 +111,17 @@ class _Tree:
         born: dict[Key, float] = defaultdict(float)
         for key, number in parents.items():
             runs = self.account.runs(key)
-            if not runs.run.count:
+            count = self.account.count(key)
+            if not count:
                 continue
             for task, published in runs.children.items():
                 for child, share in self._places(task).items():
-                    born[child] += number * share * published / runs.run.count
+                    born[child] += number * share * published / count
         return born
 
     def _places(self, task: str) -> dict[Key, float]:
         """Where the task runs, by share; it is noted where it never did."""
-        counts = Counter({key: self.account.runs(key).run.count for key in self.keys if key.task == task})
+        counts = Counter({key: self.account.count(key) for key in self.keys if key.task == task})
         total = counts.total()
         if not total:
             self.unseen.add(task)
@@ -129,14 +131,10 @@ class _Tree:
 
 def _error_s(runs: Mapping[Key, float], mean: Mapping[Key, float], account: Account) -> float:
     """The half-width for the sum of mean run times: residuals by tick, so that what slows all tasks at once is in it."""
-    counts = {key: account.runs(key).run.count for key in runs}
+    weights = {key: runs[key] / account.count(key) for key in mean}
     residuals = []
     for cell in account.cells:
-        parts = [
-            runs[key] / counts[key] * (tick.run_ns / 1e9 - mean[key] * tick.runs)
-            for key, tick in cell.items()
-            if key in mean
-        ]
+        parts = [weights[key] * (cell[key].run_ns / NS - mean[key] * cell[key].runs) for key in mean if key in cell]
         if parts:
             residuals.append(sum(parts))
     return half_width(residuals)
@@ -146,7 +144,7 @@ def _scatter(runs: Mapping[Key, float], mean: Mapping[Key, float], account: Acco
     """From firing to firing, if runs are independent: the variances add up."""
     if run_s <= 0:
         return 0.0
-    variance = sum(runs[key] * scatter(account.runs(key).run) * mean[key] ** 2 for key in mean)
+    variance = sum(runs[key] * account.ran[key].scatter * mean[key] ** 2 for key in mean)
     return variance / run_s**2
 
 

@@ -1,0 +1,123 @@
+"""Installing the probe: handlers of signals, and a step of the worker that starts it before the pool."""
+
+import atexit
+import logging
+import os
+import time
+from pathlib import Path
+from typing import Any
+
+from celery import bootsteps, signals
+
+from tidegate.errors import TidegateError
+from tidegate.observe.probe.recorder import Recorder, RingSink
+from tidegate.observe.probe.rings import Rings
+from tidegate.observe.probe.settings import check_early, probe_settings
+from tidegate.observe.probe.stamps import Stamps
+from tidegate.observe.probe.worker import RINGS_VARIABLE, WorkerProbe, connect_runs
+
+log = logging.getLogger("tidegate.probe")
+
+_UID = "tidegate.probe"
+_apps: list[Any] = []
+_active: WorkerProbe | None = None
+
+
+def _wanted() -> bool:
+    """Whether `tidegate_probe` is on; asked at the first publish, when every configuration is there."""
+    return all(app.conf.get("tidegate_probe", True) is not False for app in _apps)
+
+
+_stamps = Stamps(_wanted)
+
+
+def install_probe(app: Any) -> None:
+    """Makes the application stamp what it publishes, and its workers measure; once is enough, twice is the same.
+
+    No I/O. Raises UsageError for a wrong setting; one that is made later is refused when a worker starts.
+    """
+    check_early(app)
+    if app not in _apps:
+        _apps.append(app)
+    connect_publishing()
+    app.steps["worker"].add(ProbeStep)
+
+
+def connect_publishing() -> None:
+    """Connects the handlers of every process that publishes, beat among them, and those of new pool processes."""
+    for signal, handler in (
+        (signals.before_task_publish, _stamps.stamp),
+        (signals.beat_init, _stamps.watch_beat),
+        (signals.worker_process_init, _enter_pool_process),
+    ):
+        signal.connect(handler, weak=False, dispatch_uid=_UID)
+
+
+class ProbeStep(bootsteps.StartStopStep):
+    """The probe as a step of a worker: `app.steps["worker"].add(ProbeStep)` is what `tidegate.install(app)` does."""
+
+    #: After the pool is made, and before it starts: its processes inherit what is made here.
+    requires = ("celery.worker.components:Pool",)
+
+    def create(self, worker: Any) -> Any:
+        """Makes the probe of this worker; None where it is off. Raises UsageError for a wrong setting, nothing else."""
+        global _active
+        settings = probe_settings(worker.app.conf)
+        if not settings.on:
+            return None
+        connect_publishing()
+        try:
+            probe = WorkerProbe(worker, settings, _stamps)
+        except TidegateError as error:
+            log.warning("the probe does not measure here: %s", error)
+            return None
+        except Exception as error:
+            log.warning("the probe does not measure here (%s: %s)", type(error).__name__, error, exc_info=True)
+            return None
+        _active = probe
+        probe.connect()
+        signals.worker_shutdown.connect(_shut_down, weak=False, dispatch_uid=_UID)
+        atexit.register(_shut_down)
+        return probe
+
+    def start(self, worker: Any) -> None:
+        """Starts the collector; the pool has started just before."""
+        if self.obj is not None:
+            self.obj.collector.start()
+
+    def stop(self, worker: Any) -> None:
+        """Nothing yet: the pool goes on until its runs have ended, and `worker_shutdown` comes after that."""
+
+    def terminate(self, worker: Any) -> None:
+        """Nothing either: the process ends, and the counts are written as it does."""
+
+
+def _shut_down(**_: Any) -> None:
+    global _active
+    probe, _active = _active, None
+    if probe is not None:
+        probe.close()
+
+
+def _enter_pool_process(**_: Any) -> None:
+    """Handler of `worker_process_init`, in every new process of a pool."""
+    from billiard import current_process
+
+    index, rings = getattr(current_process(), "index", None), _rings_here()
+    if index is None or rings is None:
+        # The solo pool sends the same signal, in the worker itself.
+        return
+    if index >= rings.slots:
+        rings.note_without_slot()
+        return
+    recorder = Recorder(RingSink(rings, rings.writer(index, os.getpid())), time.process_time_ns, alone=True)
+    _stamps.clock, _stamps.published = rings.clock, recorder.published
+    connect_runs(recorder)
+
+
+def _rings_here() -> Rings | None:
+    """The rings of the worker: inherited by a forked process, opened by a spawned one."""
+    if _active is not None:
+        return _active.rings
+    name = os.environ.get(RINGS_VARIABLE, "")
+    return Rings.in_file(Path(name)) if name and Path(name).exists() else None

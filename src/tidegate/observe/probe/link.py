@@ -1,0 +1,87 @@
+"""The probe's own connection to the broker: short timeouts, patience while the server is away, one log line an outage."""
+
+import logging
+import time
+from typing import Any
+
+from tidegate.broker.address import Address
+from tidegate.broker.client import Broker, Command, Refusal, connect
+from tidegate.errors import TidegateError
+
+log = logging.getLogger("tidegate.probe")
+
+#: Of a server that does not answer nobody waits longer; the worker itself never waits.
+TIMEOUT_S = 1.0
+_FIRST_PAUSE_S = 1.0
+_LONGEST_PAUSE_S = 60.0
+
+
+class Away(Exception):
+    """The server could not be asked. `in_doubt`: what was sent may have arrived."""
+
+    def __init__(self, why: str, *, in_doubt: bool) -> None:
+        super().__init__(why)
+        self.in_doubt = in_doubt
+
+
+class Link:
+    """Opened when it is needed, closed when it fails; not for two threads at a time."""
+
+    def __init__(self, address: Address, timeout_s: float = TIMEOUT_S) -> None:
+        self.address = address
+        self._timeout_s = timeout_s
+        self._broker: Broker | None = None
+        self._pause_s = 0.0
+        self._not_before_s = 0.0
+        self._outage = False
+
+    def open(self) -> Broker:
+        """The connection; raises Away where there is none, at once while it is too early to try again."""
+        if self._broker is None:
+            if time.monotonic() < self._not_before_s:
+                raise Away("it is too early to try again", in_doubt=False)
+            try:
+                self._broker = connect(self.address, self._timeout_s)
+            except TidegateError as error:
+                raise self.failed(str(error), in_doubt=False) from error
+        return self._broker
+
+    def ask(self, *commands: Command) -> list[Any]:
+        """The answers; raises Away where none come. An answer that is a refusal is a `Refusal`."""
+        broker = self.open()
+        try:
+            return broker.ask(*commands)
+        except TidegateError as error:
+            raise self.failed(str(error), in_doubt=True) from error
+
+    def failed(self, why: str, *, in_doubt: bool) -> Away:
+        """Closes the connection, and says when to try again; the error to raise."""
+        self.close()
+        self._pause_s = min(_LONGEST_PAUSE_S, self._pause_s * 2 or _FIRST_PAUSE_S)
+        self._not_before_s = time.monotonic() + self._pause_s
+        self.complain(why)
+        return Away(why, in_doubt=in_doubt)
+
+    def complain(self, why: str) -> None:
+        """Says once an outage that nothing can be kept."""
+        if not self._outage:
+            self._outage = True
+            log.warning("the probe keeps its counts in memory for now: %s", why)
+
+    def works(self) -> None:
+        """Everything was kept; ends an outage."""
+        self._pause_s = 0.0
+        if self._outage:
+            self._outage = False
+            log.info("the probe's counts are in Redis again")
+
+    def close(self) -> None:
+        """Ends the connection."""
+        broker, self._broker = self._broker, None
+        if broker is not None:
+            broker.close()
+
+
+def refusal_among(answers: list[Any]) -> Refusal | None:
+    """The first refusal among the answers."""
+    return next((answer for answer in answers if isinstance(answer, Refusal)), None)
