@@ -1,5 +1,6 @@
 """`tidegate lint`: what is wrong with an application's schedule, for CI."""
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -135,6 +136,8 @@ def run(
 def _check(pools: Path | None, numbers: dict[str, Any]) -> None:
     if pools is not None and numbers["slots"] is not None:
         raise UsageError("--slots and --pools both say what workers there are: give one of them")
+    if math.isnan(numbers["target_utilisation"]):
+        raise UsageError("--utilisation: expected a number above 0 and at most 1, got nan")
     if numbers["slots"] is None and numbers["hosts"] != 1:
         raise UsageError("--hosts says how many hosts have the slots of --slots: give both")
 

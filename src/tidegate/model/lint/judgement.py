@@ -12,7 +12,7 @@ from tidegate.model.lint.case import LintCase, mean_interval_s, sent_entries
 from tidegate.model.lint.table import lint_findings
 from tidegate.model.plan.answer import make_plan
 
-#: The planner weighs every entry against all others: a thousand take ten seconds, and ten times as many a hundred times that.
+#: The planner weighs every entry against all others: a thousand take seconds, and ten times as many a hundred times that.
 MOST_PLANNED = 1000
 
 

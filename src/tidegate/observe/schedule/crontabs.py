@@ -21,9 +21,14 @@ Spec = str | int | Iterable[int]
 def crontab_of(fields: dict[str, Any], zone: tzinfo) -> Crontab:
     """The crontab with these fields, by Celery's names for them; what is left out is `*`.
 
-    Raises ValueError or TypeError where a field is nothing that Celery would take.
+    Raises ValueError where a field is nothing that Celery would take.
     """
-    parsed = {name: _numbers(fields.get(name, "*"), size, first) for name, size, first in _FIELDS}
+    from celery.schedules import ParseException
+
+    try:
+        parsed = {name: _numbers(fields.get(name, "*"), size, first) for name, size, first in _FIELDS}
+    except (ParseException, TypeError) as error:
+        raise ValueError(str(error)) from error
     return Crontab(
         minutes=parsed["minute"],
         hours=parsed["hour"],
@@ -90,10 +95,12 @@ def _numbers(spec: Spec, size: int, first: int) -> frozenset[int]:
 
 
 def _shown(spec: Spec) -> str:
-    if isinstance(spec, (str, int)):
-        text = str(spec).replace(" ", "")
+    if spec is None:
+        text = "*"
+    elif isinstance(spec, (list, tuple, set, frozenset)):
+        text = ",".join(sorted(map(str, spec), key=lambda number: (len(number), number)))
     else:
-        text = "*" if spec is None else ",".join(str(number) for number in sorted(spec))
+        text = str(spec).replace(" ", "")
     text = text or "(none)"
     return text if len(text) <= _LONGEST_TEXT else f"{text[: _LONGEST_TEXT - 1]}…"
 

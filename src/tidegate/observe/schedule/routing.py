@@ -53,7 +53,10 @@ class Routes:
             return (queue_name(declared if declared is not None else queue),)
         exchange_name = str(getattr(exchange, "name", exchange) or getattr(own, "name", "") or self._default[1])
         used = str(key or getattr(declared, "routing_key", "") or self._default_key)
-        return tuple(name for name, row in self._queues.items() if _matches(row, exchange_name, used))
+        # Beat declares the queue that it sends to, and nothing else: of another exchange it does not know the type, and takes
+        # it for a direct one.
+        topic = getattr(own, "type", "direct") == "topic" and own is not None and own.name == exchange_name
+        return tuple(name for name, row in self._queues.items() if _matches(row, exchange_name, used, topic=topic))
 
     def _declared(self, name: object) -> Any:
         return self._queues.get(str(name)) or self._aliases.get(str(name))
@@ -64,12 +67,11 @@ def queue_name(queue: object) -> str:
     return str(getattr(queue, "name", queue))
 
 
-def _matches(queue: Any, exchange: str, key: str) -> bool:
+def _matches(queue: Any, exchange: str, key: str, *, topic: bool) -> bool:
     """True where the queue is bound to the exchange under that key."""
     if getattr(queue.exchange, "name", "") != exchange:
         return False
     pattern = str(queue.routing_key or "")
-    topic = getattr(queue.exchange, "type", "direct") == "topic"
     return _topic(pattern.split("."), key.split(".")) if topic else pattern == key
 
 

@@ -95,7 +95,7 @@ def crontab_timing(fields: dict[str, Any], zone: tzinfo) -> Timing:
     text = crontab_text(fields, zone)
     try:
         crontab = crontab_of(fields, zone)
-    except (ValueError, TypeError, KeyError) as error:
+    except ValueError as error:
         return Timing(text=text, trouble=f"its {text} can't be read ({error})")
     mean_s = mean_interval_s(crontab)
     never = "" if mean_s is not None else f"no time matches its {text}"
