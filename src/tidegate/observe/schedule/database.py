@@ -98,7 +98,8 @@ def _timing(values: Mapping[str, Any], zone: tzinfo) -> Timing:
 
 
 def _once(timing: Timing) -> Timing:
-    return Timing(text=f"{timing.text}, once", never=timing.never, trouble=timing.trouble)
+    text = timing.text if timing.text.startswith("once") else f"{timing.text}, once"
+    return Timing(text=text, never=timing.never, trouble=timing.trouble)
 
 
 def _keeps_zones() -> bool:

@@ -34,7 +34,8 @@ def kind_of_scheduler(app: Any) -> Maybe[str]:
     try:
         return _kind_of_class(path)
     except (Exception, SystemExit) as error:  # noqa: BLE001  whatever importing somebody's module may raise
-        return Unknown(f"beat_scheduler {path!r} can't be imported ({type(error).__name__}: {error})")
+        said = " ".join(str(error).split())
+        return Unknown(f"beat_scheduler {path!r} can't be imported ({type(error).__name__}: {said})")
 
 
 def _kind_of_class(path: str) -> Maybe[str]:

@@ -23,7 +23,8 @@ def known_tasks(app: Any) -> Maybe[tuple[str, ...]]:
             app.finalize(auto=True)
             return tuple(sorted(map(str, app.tasks)))
     except (Exception, SystemExit) as error:  # noqa: BLE001  whatever importing somebody's module may raise
-        return Unknown(f"the task modules can't be imported ({type(error).__name__}: {error})")
+        said = " ".join(str(error).split())
+        return Unknown(f"the task modules can't be imported ({type(error).__name__}: {said})")
 
 
 @contextmanager
