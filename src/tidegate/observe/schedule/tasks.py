@@ -3,6 +3,7 @@
 import logging
 import os
 import sys
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stdout
 from typing import Any
@@ -34,7 +35,9 @@ def _quietly() -> Iterator[None]:
     os.environ[_SKIPS_CHECKS] = "1"
     logging.disable(logging.CRITICAL)
     try:
-        with redirect_stdout(sys.stderr):
+        with redirect_stdout(sys.stderr), warnings.catch_warnings():
+            # They are the worker's to say, and must not end us where they are errors.
+            warnings.simplefilter("ignore")
             yield
     finally:
         logging.disable(logged)
