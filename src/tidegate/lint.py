@@ -98,9 +98,15 @@ def _measured(app: AppSeen, places: Places, options: Options, probe: Maybe[Measu
         return replace(probe, workers=given_workers(pools)) if pools else probe
     if not pools and not known(probe):
         return Unknown(f"no workers are known: --slots or --pools gives them ({probe.why})")
-    queues = places(times)
-    given = given_measured(times, pools, sent_entries(app), queues)
+    workers = pools or _seen_pools(probe)
+    given = given_measured(times, workers, sent_entries(app), places(times))
     return given if pools or not known(probe) else replace(given, workers=probe.workers)
+
+
+def _seen_pools(probe: Maybe[Measured]) -> tuple[GivenPool, ...]:
+    """The workers that probes reported, a pool of its own each."""
+    alive = [worker for worker in probe.workers if not worker.gone] if known(probe) else []
+    return tuple(GivenPool(queues=worker.queues, slots=worker.slots, hosts=(worker.machine,)) for worker in alive)
 
 
 def _one_pool(app: AppSeen, places: Places, options: Options, probe: Maybe[Measured]) -> tuple[GivenPool, ...]:

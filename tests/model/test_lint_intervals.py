@@ -183,6 +183,22 @@ def test_an_entry_whose_queue_is_unknown_is_not_put_into_any():
     assert finding.unknown == {"refresh": "task_routes holds a function"}
 
 
+def test_an_entry_that_nobody_consumes_takes_no_interval_from_the_others():
+    case = a_case(an_entry(), an_entry("lost", queues=("gone",)), times={REFRESH: 1.0})
+
+    assert said(case, "TG201")[0].level is OK
+    assert case.plans["refresh"].min_safe_interval_s.estimate == pytest.approx((1 + ADDED_S) / 0.8)
+
+
+def test_an_entry_whose_children_nobody_consumes_is_not_judged_and_no_other_suffers():
+    pools = (GivenPool(queues=("mail",), slots=1, hosts=("a",)), GivenPool(queues=("log",), slots=1, hosts=("a",)))
+    parent, other = an_entry(queues=("mail",)), an_entry("other", task="proj.tasks.log", queues=("log",))
+    times = {REFRESH: TWICE, MAIL: 1.0, "proj.tasks.log": 1.0}
+    [finding] = said(a_case(parent, other, times=times, pools=pools, consumed=("mail", "log")), "TG201")
+
+    assert finding.unknown == {"refresh": "of what it brings, something goes to a queue without workers"}
+
+
 def test_of_thousands_that_could_not_be_judged_each_reason_is_said_once():
     [finding] = said(a_case(*many(5000), times={MAIL: 1.0}), "TG201")
 

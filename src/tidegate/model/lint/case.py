@@ -58,7 +58,11 @@ class LintCase:
         given = self.question.given
         if given is None or entry.task not in given:
             return why if given is None else Unknown(f"no run time of {entry.task} was given")
-        return entry.queues if isinstance(entry.queues, Unknown) else why
+        if isinstance(entry.queues, Unknown):
+            return entry.queues
+        return (
+            why if entry.name in self.plans else Unknown("of what it brings, something goes to a queue without workers")
+        )
 
 
 def every_entry(app: AppSeen) -> Sequence[EntrySeen]:
@@ -69,6 +73,12 @@ def every_entry(app: AppSeen) -> Sequence[EntrySeen]:
 def sent_entries(app: AppSeen) -> Sequence[EntrySeen]:
     """Those that beat sends: switched on, and kept by a scheduler that may be in force; as far as they could be read."""
     return [entry for entry in every_entry(app) if entry.enabled and entry.in_force]
+
+
+def is_consumed(entry: EntrySeen, consumed: Maybe[Sequence[str]]) -> bool:
+    """False where nobody consumes the entry's queue: then it is not its interval that is wrong."""
+    queues = entry.queues
+    return not known(queues) or not known(consumed) or any(queue in consumed for queue in queues)
 
 
 def mean_interval_s(entry: EntrySeen) -> float | None:

@@ -26,12 +26,14 @@ def given_measured(
 ) -> Measured:
     """The measurements that a probe would have made of tasks that take exactly these times, on workers like these.
 
-    `queues` says where messages go that no entry sends. An entry is left out where the queue of anything that it brings
-    is not known, unless all workers consume the same. Costs one step an entry and generation of its children.
+    `queues` says where messages go that no entry sends. An entry is left out where something that it brings goes to a
+    queue without workers, or to one that is not known while not all workers consume the same. Costs one step an entry
+    and generation of its children.
     """
+    served = frozenset(queue for pool in pools for queue in pool.queues)
     # Of workers that all consume the same any queue will do.
-    anywhere = pools[0].queues[0] if len(pools) == 1 and pools[0].queues else None
-    trees = _Trees(times, {task: _place(queues.get(task), anywhere) for task in times})
+    anywhere = pools[0].queues[0] if len({pool.queues for pool in pools}) == 1 and served else None
+    trees = _Trees(times, {task: _place(queues.get(task), anywhere) for task in times}, served)
     for entry in entries:
         trees.fire(entry, _place(entry.queues, anywhere))
     for task, time in times.items():
@@ -46,29 +48,30 @@ def _place(queues: Maybe[tuple[str, ...]] | None, anywhere: str | None) -> str |
 
 @dataclass(slots=True)
 class _Trees:
-    """What was counted so far; `places` are the queues of tasks, None where one is not known."""
+    """What was counted so far; `places` are the queues of tasks, None where one is not known; `served` have workers."""
 
     times: Mapping[str, RunTime]
     places: Mapping[str, str | None]
+    served: frozenset[str]
     runs: dict[Key, Runs] = field(default_factory=dict)
 
     def fire(self, entry: EntrySeen, place: str | None) -> None:
         """Counts the firings of an entry, and all that they bring."""
-        if entry.task in self.times and place is not None and self._placed(entry.task):
-            self._begin(Key(entry.task, place, entry.name), _FIRINGS)
+        if place in self.served and entry.task in self.times and self._placed(entry.task):
+            self._begin(Key(entry.task, place or "", entry.name), _FIRINGS)
 
     def send(self, task: str, number: int) -> None:
         """Counts so many messages that come of no entry, and all that they bring."""
         place = self.places[task]
-        if number and place is not None and self._placed(task):
-            self._begin(Key(task, place, ""), number)
+        if number and place in self.served and self._placed(task):
+            self._begin(Key(task, place or "", ""), number)
 
     def _placed(self, task: str) -> bool:
-        """True where it is known where all go that come of the task."""
+        """True where all that comes of the task goes to queues with workers."""
         found, waiting = {task}, [task]
         while waiting:
             children = self.times[waiting.pop()].children
-            if any(self.places[child] is None for child in children):
+            if any(self.places[child] not in self.served for child in children):
                 return False
             waiting += [child for child in children if child not in found]
             found.update(children)

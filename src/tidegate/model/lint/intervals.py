@@ -7,7 +7,7 @@ from tidegate.facts.planned import EntryPlan, HostsLost
 from tidegate.facts.seen import EntrySeen
 from tidegate.facts.unknown import Maybe, Unknown, known
 from tidegate.model.lint.blame import Crowd
-from tidegate.model.lint.case import LintCase, mean_interval_s
+from tidegate.model.lint.case import LintCase, is_consumed, mean_interval_s
 from tidegate.model.lint.saying import blind, concluded, entries, listed, rounded_up
 from tidegate.model.rules.saying import could_not_look, quoted
 from tidegate.units import duration, plural, significant
@@ -20,7 +20,6 @@ def below_the_edge(case: LintCase) -> Iterable[Finding]:
     if not known(case.plan):
         return [could_not_look("TG201", "safe intervals", {"plan": case.plan})]
     unsafe = [(entry, plan) for entry, plan in _planned(case, "TG201") if plan.safe is False]
-    unsafe = [(entry, plan) for entry, plan in unsafe if _has_consumers(case, entry)]
     noticed = [_below(entry, plan) for entry, plan in unsafe if not case.blame.alone.get(entry.name, False)]
     unseen = blind("TG201", "every safe interval", _reasons(case, "TG201", lambda plan: plan.safe))
     if noticed or unseen:
@@ -28,20 +27,16 @@ def below_the_edge(case: LintCase) -> Iterable[Finding]:
     return concluded("TG201", case, noticed, "No entry is by itself more than is safe.")
 
 
-def _has_consumers(case: LintCase, entry: EntrySeen) -> bool:
-    """False where TG206 says that nobody consumes the entry's queue: then its interval is not what is wrong."""
-    queues, consumed = entry.queues, case.question.consumed
-    return not known(queues) or not known(consumed) or any(queue in consumed for queue in queues)
-
-
 def _planned(case: LintCase, rule: str) -> Sequence[Judged]:
     return [(entry, case.plans[entry.name]) for entry in case.judged(rule) if entry.name in case.plans]
 
 
 def _reasons(case: LintCase, rule: str, asked: Callable[[EntryPlan], Maybe[object]]) -> dict[str, Unknown]:
-    """Why the plan does not say it, by entry; those that come once or never need no answer."""
+    """Why the plan does not say it, by entry; those that come once or never need no answer, and TG206 has the one of those
+    that nobody consumes.
+    """
     reasons = {}
-    for entry in case.judged(rule):
+    for entry in (entry for entry in case.judged(rule) if is_consumed(entry, case.question.consumed)):
         plan = case.plans.get(entry.name)
         value = asked(plan) if plan is not None else Unknown("no run of it was measured")
         interval_s = mean_interval_s(entry)
@@ -112,14 +107,12 @@ def _with(plan: EntryPlan, lost: int) -> HostsLost | None:
 
 def _lost(case: LintCase, unsafe: Sequence[tuple[EntrySeen, HostsLost]], lost: int) -> Finding:
     names = [entry.name for entry, _ in unsafe]
-    without = f"With {plural(lost, 'host')} lost"
-    slots = unsafe[0][1].slots
-    what = (
-        f"{without} no worker is left for {entries(len(names))} ({listed(names)})."
-        if slots == 0
-        else f"{without} {plural(len(names), 'interval')} would no longer be safe ({listed(names)}): "
-        f"{_needed(*unsafe[0])}."
-    )
+    hosts, slots = plural(lost, "host"), unsafe[0][1].slots
+    if slots == 0:
+        what = f"With {hosts} lost no worker is left for {entries(len(names))} ({listed(names)})."
+    else:
+        too_short = plural(len(names), "interval")
+        what = f"With {hosts} lost {too_short} would no longer be safe ({listed(names)}): {_needed(*unsafe[0])}."
     return Finding(
         rule="TG202",
         level=Level.WARNING if case.question.hosts_lost else Level.INFO,

@@ -8,7 +8,7 @@ from tidegate.facts.planned import Question
 from tidegate.facts.seen import EntrySeen, SchedulerSeen
 from tidegate.facts.unknown import Maybe, T, Unknown, known
 from tidegate.model.lint.blame import blame
-from tidegate.model.lint.case import LintCase, mean_interval_s, sent_entries
+from tidegate.model.lint.case import LintCase, is_consumed, mean_interval_s, sent_entries
 from tidegate.model.lint.table import lint_findings
 from tidegate.model.plan.answer import make_plan
 
@@ -47,6 +47,8 @@ def plan_question(question: LintQuestion, measured: Measured) -> Question:
     """What the planner is asked: the entries that are sent and of which anything ran, a crontab at its mean interval."""
     ran = {name for slice_ in measured.slices for key in slice_.runs for name in (key.task, key.entry)}
     sent = [entry for entry in sent_entries(question.app) if entry.task in ran or entry.name in ran]
+    # Load that no worker can take would leave none of the others an interval.
+    sent = [entry for entry in sent if is_consumed(entry, question.consumed)]
     return Question(
         at=question.at,
         url="",

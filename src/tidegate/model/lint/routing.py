@@ -11,7 +11,8 @@ from tidegate.model.lint.case import LintCase
 from tidegate.model.lint.saying import blind, concluded, named, they
 from tidegate.model.rules.saying import could_not_look, quoted, shell
 
-_LIKE = 0.75
+#: How alike two names are where one may be meant for the other: short ones, and ones with a common beginning.
+_LIKE_QUEUE, _LIKE_TASK = 0.75, 0.85
 #: Looking for a similar name costs a comparison with every task.
 _MOST_HINTS = 20
 
@@ -48,7 +49,7 @@ def _by_queue(judged: Iterable[EntrySeen]) -> Mapping[str, Sequence[EntrySeen]]:
 
 
 def _unconsumed(queue: str, rows: Sequence[EntrySeen], consumed: Sequence[str]) -> Finding:
-    close = difflib.get_close_matches(queue, consumed, 1, _LIKE)
+    close = difflib.get_close_matches(queue, consumed, 1, _LIKE_QUEUE)
     meant = f" (perhaps {close[0]} is meant)" if close else ""
     return Finding(
         rule="TG206",
@@ -86,7 +87,7 @@ def undeclared(case: LintCase) -> Iterable[Finding]:
 def _undeclared(case: LintCase, queue: str, rows: Sequence[EntrySeen]) -> Finding:
     app = case.app
     declared = ", ".join(app.queues[:5]) + (", …" if len(app.queues) > 5 else "")
-    close = difflib.get_close_matches(queue, app.queues, 1, _LIKE)
+    close = difflib.get_close_matches(queue, app.queues, 1, _LIKE_QUEUE)
     meant = f" (perhaps {close[0]} is meant)" if close else ""
     if app.creates_queues:
         so = f"a worker without -Q takes from {declared} only"
@@ -119,7 +120,7 @@ def missing_tasks(case: LintCase) -> Iterable[Finding]:
 
 def _missing(case: LintCase, task: str, rows: Sequence[EntrySeen], *, hint: bool) -> Finding:
     names = case.app.tasks if hint and known(case.app.tasks) else ()
-    close = difflib.get_close_matches(task, names, 1, _LIKE)
+    close = difflib.get_close_matches(task, names, 1, _LIKE_TASK)
     meant = f" (perhaps {close[0]} is meant)" if close else ""
     return Finding(
         rule="TG208",
