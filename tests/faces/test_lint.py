@@ -1,8 +1,10 @@
 """`tidegate lint` as CI runs it: in a process of its own, in a project's directory, mostly without any broker."""
 
 import json
+import time
 
 import pytest
+from celery import Celery
 
 from faces.shell import steering
 from projects import django_project, python, rows, write
@@ -228,6 +230,38 @@ def test_workers_that_are_asked_say_what_they_consume(tmp_path, broker_url, cele
 
     assert json.loads(ran.out)["consumed"] == ["celery"]
     assert ("TG206", "critical") in noticed(ran)
+
+
+OFTEN = entry(when="0.02", options="{'expires': 0.02}")
+SLEEPS = HEAD.replace("def refresh(*args): pass", "def refresh(*args): time.sleep(0.05)")
+MEASURED = (
+    f"import time\nimport tidegate\n{SLEEPS}\ntidegate.install(app)\napp.conf.beat_schedule = {{'refresh': {OFTEN}}}\n"
+)
+
+
+def test_run_times_that_the_probe_measured_in_a_real_worker_are_judged(
+    tmp_path, redis_client, broker_url, celery_worker
+):
+    worker = celery_worker(MEASURED.replace("redis://127.0.0.1:1/0", broker_url), broker_url, "-c", "1")
+    app = Celery("proj", broker=broker_url, set_as_current=False)
+    for _ in range(60):
+        app.send_task("proj.refresh", headers={"periodic_task_name": "refresh"}, ignore_result=True)
+    wait_for(lambda: not redis_client.llen("celery") and not redis_client.hlen("unacked"))
+    worker.stop()
+    ran = lint(write(tmp_path / "here", proj=MEASURED), "--slots", "1", "--json", BROKER=broker_url)
+    answer = json.loads(ran.out)
+
+    assert answer["run_times"] == "measured"
+    # It sleeps for 50 ms; the rest is what the worker adds, on a machine that may be busy.
+    assert 0.05 <= answer["entries"][0]["edge_interval_s"] < 0.2
+    assert ("TG201", "critical") in noticed(ran)
+
+
+def wait_for(condition):
+    deadline = time.monotonic() + 30
+    while not condition():
+        assert time.monotonic() < deadline, "it did not happen in time"
+        time.sleep(0.02)
 
 
 def test_names_of_entries_cannot_steer_the_terminal(tmp_path):

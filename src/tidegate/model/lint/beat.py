@@ -120,12 +120,13 @@ def two_schedulers(case: LintCase) -> Iterable[Finding]:
 
 def _two(case: LintCase, holding: Sequence[str], doubtful: Sequence[tuple[str, Sequence[EntrySeen]]]) -> Finding:
     name, found = doubtful[0]
+    verb = "is" if len(found) == 1 else "are"
     sent = max((entry.last_run_at for entry in found if entry.last_run_at is not None), default=None)
     return Finding(
         rule="TG215",
         level=Level.WARNING,
         sentence=f"{len(holding)} schedulers hold entries that are switched on ({', '.join(holding)}), and beat_scheduler is "
-        f"{case.app.scheduler}: {entries(len(found))} of {name} ({named(found)}) are sent by another beat, or by none.",
+        f"{case.app.scheduler}: {entries(len(found))} of {name} ({named(found)}) {verb} sent by another beat, or by none.",
         evidence={
             "schedulers": list(holding),
             "beat_scheduler": case.app.scheduler,
