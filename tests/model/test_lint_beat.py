@@ -3,6 +3,7 @@
 from rule_table import CRITICAL, INFO, OK, WARNING, Row, table
 from schedules import REFRESH, a_case, a_schedule, an_entry, check, holding, unread
 
+from tidegate.facts.seen import SchedulerSeen
 from tidegate.facts.unknown import Unknown
 
 HIDDEN = Unknown("it can't be told")
@@ -117,6 +118,11 @@ def two(in_force, *entries):
     ),
     Row("one that beat may be started with", two(PERHAPS, an_entry("b")), WARNING),
     Row("the one in force takes over what the settings hold", two(True, an_entry("b")), OK),
+    Row(
+        "one that is ruled out and can't be read", a_case(app=a_schedule(schedulers=(
+            holding("beat_schedule", an_entry("a")), SchedulerSeen(name="RedBeat", in_force=False, entries=HIDDEN),
+        ))), INFO, unknown=["RedBeat"],
+    ),
     Row("all of its entries are switched off", two(False, an_entry("b", enabled=False)), OK),
     Row("the database is away", a_case(app=AWAY), INFO, unknown=["django-celery-beat"]),
 )  # fmt: skip

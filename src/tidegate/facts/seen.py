@@ -261,7 +261,7 @@ class AppSeen:
     """What the application (`-A`) says about itself.
 
     `entries` are those that beat sends: switched on, and kept by a scheduler that may be in force; unknown where those of
-    the scheduler in force can't be read. `schedulers` hold all of them, the others too. `queues` are those that a worker
+    such a scheduler can't be read. `schedulers` hold all of them, the others too. `queues` are those that a worker
     without -Q consumes; `declares_queues` is False where they are just the default queue. `late_tasks` are acknowledged
     after their run and not before it.
     """

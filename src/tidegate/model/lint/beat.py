@@ -113,6 +113,9 @@ def two_schedulers(case: LintCase) -> Iterable[Finding]:
     rows = {row.name: [e for e in row.entries if e.enabled] for row in case.app.schedulers if known(row.entries)}
     holding = {name: found for name, found in rows.items() if found}
     doubtful = [row for row in case.app.schedulers if row.in_force is not True and row.name in holding]
+    unread = {row.name: row.entries for row in case.app.schedulers if isinstance(row.entries, Unknown)}
+    if unread:
+        return blind("TG215", "every scheduler", unread)
     if len(holding) < 2 or not doubtful:
         return concluded("TG215", case, [], "One scheduler holds all entries.")
     return [_two(case, list(holding), [(row.name, holding[row.name]) for row in doubtful])]

@@ -46,11 +46,11 @@ class LintCase:
 
     @property
     def unread(self) -> Mapping[str, Unknown]:
-        """Schedulers in force whose entries could not be read, by name."""
+        """Schedulers that may be in force and whose entries could not be read, by name."""
         return {
             row.name: row.entries
             for row in self.app.schedulers
-            if row.in_force is True and isinstance(row.entries, Unknown)
+            if row.in_force is not False and isinstance(row.entries, Unknown)
         }
 
     def not_planned(self, entry: EntrySeen, why: Unknown) -> Unknown:

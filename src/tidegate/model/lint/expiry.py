@@ -29,6 +29,9 @@ def lasting(case: LintCase) -> Iterable[Finding]:
         *([_long(long)] if long else []),
         *([_fixed(fixed)] if fixed else []),
     ]
+    unseen = {entry.name: entry.expires_s for entry in judged if isinstance(entry.expires_s, Unknown)}
+    if unseen:
+        return [*noticed, *blind("TG204", "when messages expire", unseen)]
     return concluded("TG204", case, noticed, "Every periodic message expires before many of its kind can wait.")
 
 

@@ -95,7 +95,7 @@ def _in_force(app: Any, name: str, kind: Maybe[str]) -> Maybe[bool]:
 
 
 def _all_entries(schedulers: Sequence[SchedulerSeen]) -> Maybe[tuple[EntrySeen, ...]]:
-    unread = [row.entries for row in schedulers if row.in_force is True and isinstance(row.entries, Unknown)]
+    unread = [row.entries for row in schedulers if row.in_force is not False and isinstance(row.entries, Unknown)]
     if unread:
         return unread[0]
     every = (entry for row in schedulers if known(row.entries) for entry in row.entries)
