@@ -8,11 +8,12 @@ from dataclasses import replace
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from rich.cells import cell_len
 from rich.console import Console
 
 from faces.charts import GROWTH, SIMPLE, named
 from faces.shell import steering
-from tidegate.cli.chart import Line, draw
+from tidegate.cli.chart import Line, Mark, draw
 from tidegate.cli.scale import rows_above, scale_of, ticks
 
 WIDTHS = [40, 80, 120, 200]
@@ -133,6 +134,29 @@ def test_a_single_point_and_a_level_line_are_drawn(xs):
 def test_names_of_others_do_not_steer_the_terminal(hostile):
     assert not steering(shown(named(hostile)))
     assert not steering(shown(named(hostile), encoding="ascii"))
+
+
+def test_letters_that_are_two_cells_wide_move_no_rule():
+    wide = replace(SIMPLE, marks=[Mark(x=1.0, label="漢字"), Mark(x=2.0, label="b"), Mark(y=2.0, label="漢")])
+    lines = lines_of(wide, width=40, height=6)
+    above = next(line for line in lines if "漢字" in line)
+
+    assert cell_len(above[: above.rindex("┊")]) == next(line for line in lines if line.startswith("4")).rindex("┊")
+    assert max(map(cell_len, lines)) <= 40
+
+
+def test_marks_without_a_place_are_left_out_and_two_on_one_row_are_both_named():
+    marks = [
+        Mark(x=math.inf, label="gone"),
+        Mark(y=math.nan, label="gone"),
+        Mark(y=2.0, label="low"),
+        Mark(y=2.01, label="high"),
+    ]
+    text = shown(replace(SIMPLE, marks=marks))
+
+    assert "gone" not in text
+    assert " low ┈" in text
+    assert "today   ┈┈ high" in text
 
 
 def test_labels_above_a_plot_cross_neither_one_another_nor_a_rule():

@@ -5,7 +5,7 @@ import math
 import random
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from tidegate.model.plan.bounds import largest, overload, scaled, split, utilisations
@@ -139,6 +139,7 @@ def test_one_core_and_a_wait_is_the_machine_repair_model():
     assert run_s(busy, 1.0, Demand(cpu, other)) == pytest.approx(busy / throughput)
 
 
+@example(0.75, 0.75, 52, 13.462890625)
 @given(st.floats(0.001, 1), st.floats(0, 1), st.integers(1, 64), st.floats(0.5, 16))
 def test_the_waiting_part_is_found_again_from_the_run_time_that_follows_from_it(cpu, other, busy, cores):
     measured = run_s(busy, cores, Demand(cpu, other))

@@ -7,7 +7,7 @@ import pytest
 from builders import GB, a_server
 from cluster import CHILD, PARENT, START, Cluster, Task, a_worker, an_entry, every, planned
 
-from tidegate.facts.measured import Depth, Key, Lag, Measured, Runs, Slice, Unfinished
+from tidegate.facts.measured import Depth, Key, Lag, Measured, Runs, Slice, Tick, Unfinished
 from tidegate.facts.seen import QueueSeen
 from tidegate.facts.unknown import Unknown, known
 
@@ -25,8 +25,7 @@ def with_slice(measured, **changes):
 def test_nothing_measured_yet_says_what_to_do_and_gives_no_number():
     plan = planned(Measured(at_s=START), an_entry())
     [entry] = plan.entries
-    assert "tidegate.install(app)" in plan.notes[0]
-    assert "no run of it was measured" in entry.work_s.why
+    assert "the probe must be installed where beat and the workers run" in entry.work_s.why
     assert not known(entry.edge_interval_s)
     assert plan.pools == ()
 
@@ -156,7 +155,7 @@ def test_the_time_to_full_memory_is_unknown_where_no_message_could_be_weighed():
     [
         ({"ahead": {"web1": 90.0}}, "the clock of web1, which publishes, is at least 90 s ahead"),
         ({"lags": {"web1": Lag(50, 5.0)}}, "the clock of web1, which publishes, seems 5 s behind"),
-        ({"counts": Counter(dropped=200)}, "200 runs were not counted"),
+        ({"counts": Counter(runs_dropped=200)}, "200 runs were not counted"),
         ({"counts": Counter(keys_folded=3)}, "more tasks than are kept apart"),
     ],
 )
@@ -204,8 +203,8 @@ def test_growth_of_nobody_s_queue_is_taken_for_more_of_what_runs():
     for _ in range(300):
         runs.run.add(0.1)
     slice_.depths["celery"] = {0: Depth(1, 0), 11: Depth(1, 100)}
-    runs.ticks = dict.fromkeys(range(12), (25, 2_500_000_000, 0))
-    plan = planned(Measured(at_s=START + 60, slices=(slice_,), workers=(a_worker(),)))
+    runs.ticks = dict.fromkeys(range(12), Tick(25, 2_500_000_000, 0))
+    plan = planned(Measured(at_s=START + 60, slices=(slice_,), workers=(a_worker(at_s=START + 60.0),)))
     assert plan.pools[0].utilisation == pytest.approx((300 / 60 + 100 / 55) * 0.1015, rel=0.01)
 
 

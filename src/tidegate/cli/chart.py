@@ -71,15 +71,24 @@ class Chart:
         """True where no line has a point that could be drawn."""
         return not any(True for line in self.lines for _ in line.stretches(positive_x=self.log_x))
 
+    def rules(self) -> list[tuple[float, str]]:
+        """Place and label of the vertical rules that have a place on the x axis."""
+        placed = [(mark.x, mark.label) for mark in self.marks if mark.x is not None and math.isfinite(mark.x)]
+        return [(x, label) for x, label in placed if x > 0 or not self.log_x]
+
+    def levels(self) -> list[tuple[float, str]]:
+        """Place and label of the horizontal rules."""
+        return [(mark.y, mark.label) for mark in self.marks if mark.y is not None and math.isfinite(mark.y)]
+
     def xs(self) -> list[float]:
         """Every place that the x axis has to show."""
         points = [x for line in self.lines for part in line.stretches(positive_x=self.log_x) for x, _ in part]
-        return points + [mark.x for mark in self.marks if mark.x is not None]
+        return points + [x for x, _ in self.rules()]
 
     def ys(self) -> list[float]:
         """The same for the y axis."""
         points = [y for line in self.lines for part in line.stretches(positive_x=self.log_x) for _, y in part]
-        return points + [mark.y for mark in self.marks if mark.y is not None]
+        return points + [y for y, _ in self.levels()]
 
 
 def pattern_of(line: Line, place: int) -> str:

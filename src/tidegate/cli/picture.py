@@ -9,7 +9,7 @@ from matplotlib import rc_context, style
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from tidegate.cli.chart import Chart, Mark, pattern_of
+from tidegate.cli.chart import Chart, pattern_of
 from tidegate.cli.scale import Scale, rows_above, scale_of, ticks, to_round_ends
 from tidegate.cli.text import printable
 
@@ -40,10 +40,10 @@ def picture_of(chart: Chart, form: str) -> bytes:
         _lines(axes, chart)
         _legend(figure, axes, [line.label for line in chart.lines])
         figure.suptitle(_folded(chart.title, _TITLE), x=0.01, ha="left", fontweight="bold", fontsize="large")
-        _levels(axes, [mark for mark in chart.marks if mark.y is not None])
+        _levels(axes, chart.levels())
         # Labels above the plot make it lower and no narrower, so one layout tells where they go.
         figure.draw_without_rendering()
-        _rules(axes, [mark for mark in chart.marks if mark.x is not None and (mark.x > 0 or not chart.log_x)])
+        _rules(axes, chart.rules())
         return _written(figure, form)
 
 
@@ -94,36 +94,36 @@ def _legend(figure: Any, axes: Any, labels: list[str]) -> None:
     figure.legend(axes.get_lines(), entries, loc="outside lower left", ncols=columns, frameon=False, handlelength=3.5)
 
 
-def _levels(axes: Any, marks: list[Mark]) -> None:
+def _levels(axes: Any, marks: list[tuple[float, str]]) -> None:
     """Horizontal rules, each with its label on it at the right."""
     ground = {"facecolor": "white", "edgecolor": "none", "alpha": 0.8, "pad": 1.0}
-    for mark in marks:
-        axes.axhline(mark.y, **_RULE)
+    for y, label in marks:
+        axes.axhline(y, **_RULE)
         axes.annotate(
-            _cut(mark.label), (1, mark.y), (-_GAP, _GAP), axes.get_yaxis_transform(), "offset points",
+            _cut(label), (1, y), (-_GAP, _GAP), axes.get_yaxis_transform(), "offset points",
             ha="right", va="bottom", bbox=ground, **_TEXT,
         )  # fmt: skip
 
 
-def _rules(axes: Any, marks: list[Mark]) -> None:
+def _rules(axes: Any, marks: list[tuple[float, str]]) -> None:
     """Vertical rules, with their labels in rows above the plot, as many as it takes."""
     pixels = _DPI / 72
     texts = [
-        axes.annotate(_cut(mark.label), (mark.x, 1), (0, 0), axes.get_xaxis_transform(), "offset points", **_TEXT)
-        for mark in marks
+        axes.annotate(_cut(label), (x, 1), (0, 0), axes.get_xaxis_transform(), "offset points", **_TEXT)
+        for x, label in marks
     ]
-    columns = [axes.transData.transform((mark.x, axes.get_ylim()[0]))[0] - axes.bbox.x0 for mark in marks]
+    columns = [axes.transData.transform((x, axes.get_ylim()[0]))[0] - axes.bbox.x0 for x, _ in marks]
     lengths = [text.get_window_extent().width + _GAP * pixels for text in texts]
     places = rows_above(list(zip(columns, lengths, strict=True)), axes.bbox.width, _GAP * pixels)
-    for mark, text, column, place in zip(marks, texts, columns, places, strict=True):
+    for (x, _), text, column, place in zip(marks, texts, columns, places, strict=True):
         leftward = place is not None and place.start < column
         height = _ROW * (place.row if place else 0) + _GAP
         text.set_position((-_GAP if leftward else _GAP, height))
         text.set_horizontalalignment("right" if leftward else "left")
-        axes.axvline(mark.x, **_RULE)
+        axes.axvline(x, **_RULE)
         arrow = {**_RULE, "arrowstyle": "-", "shrinkA": 0, "shrinkB": 0}
         axes.annotate(
-            "", (mark.x, 1), (0, height + _ROW * 0.7), axes.get_xaxis_transform(), "offset points", arrowprops=arrow
+            "", (x, 1), (0, height + _ROW * 0.7), axes.get_xaxis_transform(), "offset points", arrowprops=arrow
         )
 
 

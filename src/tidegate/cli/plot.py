@@ -5,11 +5,12 @@ from dataclasses import dataclass
 from itertools import groupby
 from operator import itemgetter
 
+from rich.cells import cell_len
 from rich.console import Console
 from rich.text import Text
 
 from tidegate.cli.canvas import Canvas
-from tidegate.cli.chart import Chart, Mark, pattern_of
+from tidegate.cli.chart import Chart, pattern_of
 from tidegate.cli.scale import Tick, rows_above, scale_of, ticks, to_round_ends
 from tidegate.cli.text import printable
 
@@ -70,20 +71,26 @@ class _Plot:
         self._margin = max(len(tick.label) for tick in self._y_ticks) + 2
         self._x = scale_of(chart.xs(), log=chart.log_x)
         self._canvas = Canvas(width - self._margin, height, braille)
-        self._rules = [mark for mark in chart.marks if mark.x is not None and self._has_place(mark.x)]
-        self._labels = rows_above(
-            [(self._column(mark.x or 0.0), len(self.written(mark.label)) + 2) for mark in self._rules],
-            self._canvas.width,
-            gap=1,
-        )
-        self._unlabelled = [mark for mark, label in zip(self._rules, self._labels, strict=True) if label is None]
+        self._rules = [(self._column(x), self._cells(label)) for x, label in chart.rules()]
+        self._labels = rows_above([(at, len(cells) + 2) for at, cells in self._rules], self._canvas.width, gap=1)
+        self._unlabelled = [
+            "".join(cells) for (_, cells), place in zip(self._rules, self._labels, strict=True) if place is None
+        ]
 
     def written(self, text: str) -> str:
         """The text without what could steer a terminal, and without what its encoding lacks."""
         return printable(text).encode(self._encoding, "backslashreplace").decode(self._encoding)
 
-    def _has_place(self, x: float) -> bool:
-        return x > 0 or not self._x.log
+    def _cells(self, text: str) -> list[str]:
+        """The text cell by cell: what is two cells wide is followed by an empty one, what has no width joins the last."""
+        cells: list[str] = []
+        for char in self.written(text):
+            width = cell_len(char)
+            if width or not cells:
+                cells += [char, *[""] * (width - 1)]
+            else:
+                cells[-1] += char
+        return cells
 
     def _column(self, x: float) -> int:
         return self._canvas.cell_of(self._dot(x, self._y.low))[0]
@@ -99,11 +106,21 @@ class _Plot:
         """Everything from the labels of the rules down to that of the x axis."""
         self._draw_lines()
         yield from self._lines_above()
-        levels = {self._row(mark.y): mark for mark in self._chart.marks if mark.y is not None}
+        levels = self._levels()
         labels = {self._row(tick.value): tick.label for tick in self._y_ticks}
         for row in range(self._canvas.height):
             yield self._left_of(row, labels) + self._plot_row(row, levels.get(row))
         yield from self._below()
+
+    def _levels(self) -> dict[int, list[str]]:
+        """The labels of the horizontal rules by row, where one has no room for two."""
+        levels: dict[int, list[str]] = {}
+        for y, label in self._chart.levels():
+            if self._row(y) in levels:
+                self._unlabelled.append(self.written(label))
+            else:
+                levels[self._row(y)] = self._cells(f" {label} " if label else "")
+        return levels
 
     def _draw_lines(self) -> None:
         for place, line in enumerate(self._chart.lines):
@@ -116,12 +133,10 @@ class _Plot:
         tops = [label.row if label else -1 for label in self._labels]
         for row in range(max(tops, default=-1), -1, -1):
             cells = [" "] * self._canvas.width
-            for mark, label, top in zip(self._rules, self._labels, tops, strict=True):
-                at = self._column(mark.x or 0.0)
+            for (at, text), label, top in zip(self._rules, self._labels, tops, strict=True):
                 if label and top == row:
-                    text = self.written(mark.label)
-                    begins = label.start >= at
-                    cells[int(label.start) : int(label.end)] = f"{'  ' if begins else ''}{text}{'' if begins else '  '}"
+                    room = [" ", " "]
+                    cells[int(label.start) : int(label.end)] = [*room, *text] if label.start >= at else [*text, *room]
                 if top >= row:
                     cells[at] = self._signs.down
             yield Text(" " * self._margin + "".join(cells))
@@ -132,11 +147,11 @@ class _Plot:
             return Text(f"{labels[row]:>{room}} {self._signs.tick_left}")
         return Text(f"{'':>{room}} {self._signs.axis}")
 
-    def _plot_row(self, row: int, level: Mark | None) -> Text:
-        columns = {self._column(mark.x or 0.0) for mark in self._rules}
+    def _plot_row(self, row: int, level: list[str] | None) -> Text:
+        columns = {at for at, _ in self._rules}
         cells = [self._canvas.cell(column, row) for column in range(self._canvas.width)]
         label = self._level_label(level, cells) if level else {}
-        drawn = []
+        drawn: list[tuple[str, str]] = []
         for column, cell in enumerate(cells):
             if cell:
                 drawn.append(cell)
@@ -145,16 +160,15 @@ class _Plot:
             elif column in columns:
                 drawn.append((self._signs.down, "dim"))
             else:
-                drawn.append((self._signs.across, "dim") if level else (" ", ""))
+                drawn.append((" ", "") if level is None else (self._signs.across, "dim"))
         return _joined(drawn)
 
-    def _level_label(self, level: Mark, cells: Sequence[object]) -> dict[int, str]:
+    def _level_label(self, text: list[str], cells: Sequence[object]) -> dict[int, str]:
         """Where the label of a horizontal rule goes on it: as far right as no line runs through it."""
-        text = f" {self.written(level.label)} " if level.label else ""
         for start in range(len(cells) - len(text) - 1, 0, -1):
             if not any(cells[start : start + len(text)]):
                 return {start + place: char for place, char in enumerate(text)}
-        self._unlabelled.append(level)
+        self._unlabelled.append("".join(text).strip())
         return {}
 
     def _below(self) -> Iterator[Text]:
@@ -167,8 +181,8 @@ class _Plot:
             numbers[start : start + len(tick.label)] = tick.label
         yield Text(" " * (self._margin - 1) + self._signs.corner + "".join(floor))
         yield Text("".join(numbers))
-        label = self.written(self._chart.x_label)
-        yield Text(f"{label:>{len(numbers)}}", "dim")
+        label = self._cells(self._chart.x_label)
+        yield Text(" " * (len(numbers) - len(label)) + "".join(label), "dim")
 
     def _start(self, tick: Tick) -> int:
         """Where the label of a tick of the x axis begins: centred below it, and within the lines."""
@@ -187,9 +201,7 @@ class _Plot:
     def legend(self) -> Iterator[Text]:
         """How every line is drawn and what it is, side by side where there is room; then what found no place above."""
         entries = [self._entry(place, line.label) for place, line in enumerate(self._chart.lines)]
-        entries += [
-            Text(f"{self._signs.across * 2} {self.written(mark.label)}") for mark in self._unlabelled if mark.label
-        ]
+        entries += [Text(f"{self._signs.across * 2} {label}") for label in self._unlabelled if label]
         width = self._margin + self._canvas.width
         line = Text()
         for entry in entries:

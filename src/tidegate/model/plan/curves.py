@@ -7,7 +7,8 @@ from tidegate.facts.measured import Key
 from tidegate.facts.planned import Curve, Point
 from tidegate.facts.unknown import Unknown, known
 from tidegate.model.plan.demand import Entry
-from tidegate.model.plan.entries import Found, Situation, mean_age_s, shortest
+from tidegate.model.plan.entries import Found, mean_age_s, shortest
+from tidegate.model.plan.situation import Situation
 
 _POINTS = 41
 _NOT_SHOWN = Unknown("with hosts lost only growth is worked out")

@@ -187,8 +187,7 @@ def _entry(row: _Row, account: Account, overheads: Mapping[str, Overhead]) -> En
 def _per_s(row: _Row, account: Account) -> float:
     if known(row.interval_s) and row.interval_s > 0:
         return 1 / row.interval_s
-    covered_s = account.span.covered_s
-    return sum(account.runs(key).firings for key in row.keys) / covered_s if covered_s > 0 else 0.0
+    return account.timeline.firings_per_s(row.keys)
 
 
 def _measured(row: _Row, account: Account) -> Maybe[Firing]:
@@ -288,10 +287,7 @@ def _other(entries: Iterable[Entry], question: Question, account: Account) -> Ma
 
 def _as_measured(entry: Entry, account: Account) -> Mapping[Key, float]:
     """The runs per second of an entry's keys that its firings explain."""
-    if not known(entry.firing):
-        return {}
-    covered_s = account.span.covered_s
-    return entry.runs_per_s(entry.firing.firings / covered_s if covered_s > 0 else 0.0)
+    return entry.runs_per_s(account.timeline.firings_per_s(entry.firing.runs)) if known(entry.firing) else {}
 
 
 def _other_error(other: Mapping[Key, float], account: Account, overheads: Mapping[str, Overhead]) -> float:

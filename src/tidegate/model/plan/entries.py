@@ -4,14 +4,16 @@ import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from tidegate.facts.planned import EntryPlan, HostsLost, Question, Range
+from tidegate.facts.planned import EntryPlan, HostsLost, Range
 from tidegate.facts.unknown import Maybe, Unknown, known
 from tidegate.model.plan.bounds import Bound, largest, scaled
 from tidegate.model.plan.capacity import Capacity, capacity_of
-from tidegate.model.plan.demand import Demand, Entry
+from tidegate.model.plan.demand import Entry
+from tidegate.model.plan.draining import clears_in_s
 from tidegate.model.plan.freshness import age_read_at_run_s, freshest_captured_at_publish_s
-from tidegate.model.plan.growth import full_in_s, messages_left
+from tidegate.model.plan.growth import full_in_s
 from tidegate.model.plan.pools import Fleet
+from tidegate.model.plan.situation import Scene, Situation
 from tidegate.model.plan.spent import Account
 from tidegate.units import percent, plural
 
@@ -21,51 +23,6 @@ _WORKED_OUT = 0.08
 _ROUNDS = 3
 #: Where so many entries are planned the mix is taken as it is: one entry hardly changes it.
 _MANY = 50
-
-
-@dataclass(frozen=True, slots=True)
-class Scene:
-    """The workers that are left, what they can do with the present mix, and the messages per second left behind by queue."""
-
-    fleet: Fleet
-    capacity: Capacity
-    left: Mapping[str, float]
-
-    @property
-    def mix_matters(self) -> bool:
-        """True where runs disturb one another, so that what can be done depends on what is."""
-        return any(abs(stretch.factor - 1) > 0.01 for stretch in self.capacity.stretch.values())
-
-
-@dataclass(frozen=True, slots=True)
-class Situation:
-    """Everything that the plan of an entry is made from; `scenes` by number of hosts lost, the present one first."""
-
-    question: Question
-    account: Account
-    demand: Demand
-    scenes: tuple[Scene, ...]
-
-    @property
-    def fleet(self) -> Fleet:
-        """All workers."""
-        return self.scenes[0].fleet
-
-    @property
-    def capacity(self) -> Capacity:
-        """What they can do with the present mix."""
-        return self.scenes[0].capacity
-
-
-def situation(question: Question, account: Account, fleet: Fleet, demand: Demand) -> Situation:
-    """The present one, and those with hosts lost."""
-    mix, loads, messages = demand.mix(), demand.load_without(), demand.messages()
-    scenes = []
-    for lost in range(question.hosts_lost + 1):
-        there = fleet.without_largest(lost)
-        capacity = capacity_of(there, mix, account)
-        scenes.append(Scene(there, capacity, messages_left(loads, messages, capacity.supplies)))
-    return Situation(question, account, demand, tuple(scenes))
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,6 +138,7 @@ def _lost(entry: Entry, now: Situation, lost: int) -> HostsLost:
         safe=_is_safe(entry, safe) if scene.fleet.workers else False,
         growth_per_s=_growth(entry, scene.left) if known(entry.firing) else entry.firing,
         full_in_s=whole if known(entry.firing) else entry.firing,
+        drain_s=clears_in_s(frozenset(entry.per_firing), scene, now) if known(entry.firing) else entry.firing,
     )
 
 
