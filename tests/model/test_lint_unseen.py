@@ -16,7 +16,8 @@ HIDDEN = Unknown("it can't be told")
 #: What each rule needs at least; where one of these is hidden, it must not say that all is well.
 NEEDS = {
     "TG201": {"plan"}, "TG202": {"plan"}, "TG203": {"plan"}, "TG206": {"consumed", "queues"}, "TG207": {"queues"},
-    "TG204": {"expires_s"}, "TG208": {"registered"}, "TG212": {"mean_interval_s"}, "TG213": {"late_tasks"}, "TG214": {"result_expires_s"},
+    "TG204": {"expires_s"},
+    "TG208": {"registered"}, "TG212": {"mean_interval_s"}, "TG213": {"late_tasks"}, "TG214": {"result_expires_s"},
 }  # fmt: skip
 #: What these say may follow from settings alone, whatever the entries are.
 OF_SETTINGS = {"TG213", "TG214"}
