@@ -158,7 +158,7 @@ BAD_OPTIONS = {
     ("--pools", "empty.json"): "expected a list of pools",
     ("--pools", "slots.json"): "slots: expected a whole number",
     ("--pools", "queues.json"): "queues: expected a list of names",
-    ("--pools", "hosts.json"): "hosts: expected a number",
+    ("--pools", "hosts.json"): "hosts: expected a number from 1",
     ("--utilisation", "nan"): "nan",
     ("--utilisation", "0"): "",
     ("--slots", "0"): "",

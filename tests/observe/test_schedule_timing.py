@@ -204,6 +204,8 @@ def test_what_comes_once_has_no_interval():
         ({"freq": 1, "interval": 1}, Unknown),
         ({"freq": 4, "byminute": [0, 30]}, Unknown),
         ({"freq": "OFTEN"}, Unknown),
+        ({"freq": 5, "interval": 0}, Unknown),
+        ({"freq": 5, "interval": -1}, Unknown),
     ],
 )
 def test_a_recurrence_rule_has_a_mean_where_it_is_plain(fields, mean_s):

@@ -43,7 +43,7 @@ _FILE = click.Path(dir_okay=False, path_type=Path)
 )
 @click.option(
     "--hosts",
-    type=click.IntRange(1, 100_000),
+    type=click.IntRange(1, 1000),
     default=1,
     show_default=True,
     help="How many hosts have so many slots; goes with --slots.",

@@ -8,7 +8,7 @@ from tidegate.cli.table import Column, print_table
 from tidegate.facts.diagnosis import Level
 from tidegate.facts.lint import EntryReport, Lint
 from tidegate.facts.unknown import Maybe, known
-from tidegate.units import duration, plural
+from tidegate.units import count, duration
 
 _NEVER = "never"
 
@@ -48,9 +48,8 @@ def _headline(lint: Lint) -> Text:
     worst = max((finding.level for finding in lint.findings), default=Level.OK)
     line = Text()
     line.append(f"{worst.name}  ", style=LEVEL_STYLE[worst])
-    count = len(lint.entries)
-    entries = "1 periodic entry" if count == 1 else plural(count, "periodic entrie")
-    return line + safe(f"{lint.app}  {entries}  sent by {lint.scheduler}")
+    entries = "entry" if len(lint.entries) == 1 else "entries"
+    return line + safe(f"{lint.app}  {count(len(lint.entries))} periodic {entries}  sent by {lint.scheduler}")
 
 
 def _blanks(lint: Lint) -> list[str]:

@@ -13,6 +13,8 @@ from tidegate.units import parse_duration
 
 _FIELDS = {"run_s", "children", "per_s"}
 _LARGEST_BYTES = 16 << 20
+#: As many as --hosts takes.
+_MOST_HOSTS = 1000
 
 
 def read_run_times(path: Path) -> dict[str, RunTime]:
@@ -108,10 +110,10 @@ def _pool(path: Path, number: int, row: Any) -> GivenPool:
 
 
 def _hosts(path: Path, number: int, hosts: Any) -> tuple[str, ...]:
-    if isinstance(hosts, int) and not isinstance(hosts, bool) and 1 <= hosts <= 100_000:
+    if isinstance(hosts, int) and not isinstance(hosts, bool) and 1 <= hosts <= _MOST_HOSTS:
         return tuple(f"pool{number}-host{place}" for place in range(1, hosts + 1))
     if isinstance(hosts, list) and hosts and all(isinstance(host, str) and host for host in hosts):
         return tuple(dict.fromkeys(hosts))
     raise UsageError(
-        f"{path}: pool {number}: hosts: expected a number of at least 1 or a list of names, got {hosts!r:.60}"
+        f"{path}: pool {number}: hosts: expected a number from 1 to 1000 or a list of names, got {hosts!r:.60}"
     )

@@ -43,6 +43,8 @@ def database_rows(zone: tzinfo, timeout_s: float) -> Maybe[list[Row]]:
         why = str(error).strip().partition("\n")[0]
         hint = "; `manage.py migrate` makes its tables" if "no such table" in why or "does not exist" in why else ""
         return Unknown(f"the database of django-celery-beat can't be read ({type(error).__name__}: {why}){hint}")
+    if len(rows) > MOST_ROWS:
+        return Unknown(f"django-celery-beat holds more than {MOST_ROWS:,} entries, which are not read")
     now = datetime.now(UTC)
     return list(map(partial(_row, zone=zone, now=now), rows))
 
@@ -54,7 +56,7 @@ def _select() -> list[Mapping[str, Any]]:
 
     try:
         query = PeriodicTask.objects.order_by("name").values(*_COLUMNS)
-        return list(islice(query.iterator(chunk_size=2000), MOST_ROWS))
+        return list(islice(query.iterator(chunk_size=2000), MOST_ROWS + 1))
     finally:
         connections.close_all()
 

@@ -75,7 +75,9 @@ def _prefix(app: Any) -> str:
 
 def _rows(broker: Broker, prefix: str, zone: tzinfo) -> Maybe[list[Row]]:
     keys: list[str] = []
-    while len(keys) < MOST_ENTRIES:
+    while True:
+        if len(keys) > MOST_ENTRIES:
+            return Unknown(f"RedBeat holds more than {MOST_ENTRIES:,} entries, which are not read")
         reply = broker.one("ZRANGE", f"{prefix}:schedule", len(keys), len(keys) + _CHUNK - 1)
         if isinstance(reply, Refusal):
             return refused(broker, "ZRANGE", reply)

@@ -14,7 +14,6 @@ _CRONTAB_FIELDS = ("minute", "hour", "day_of_week", "day_of_month", "month_of_ye
 #: dateutil's frequencies, and the seconds of those that are always equally long.
 _FREQUENCIES = ("YEARLY", "MONTHLY", "WEEKLY", "DAILY", "HOURLY", "MINUTELY", "SECONDLY")
 _FREQUENCY_S = {"WEEKLY": 7 * _DAY_S, "DAILY": _DAY_S, "HOURLY": 3600.0, "MINUTELY": 60.0, "SECONDLY": 1.0}
-_NO_SCHEDULE = "it has no schedule"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,7 +55,7 @@ def _timing(schedule: Any, zone: tzinfo) -> Timing:
         own = "" if type(schedule).__module__.startswith("celery.") else f" ({_name(type(schedule))})"
         return _of_class(schedule, own)
     if schedule is None:
-        return Timing(text="", trouble=_NO_SCHEDULE)
+        return Timing(text="", trouble="it has no schedule")
     if callable(getattr(schedule, "is_due", None)):
         return _of_class(schedule, f" ({_name(type(schedule))})")
     return _unusable(f"its schedule is a {type(schedule).__name__}")
@@ -116,12 +115,12 @@ def rrule_timing(fields: dict[str, Any]) -> Timing:
     """RedBeat's recurrence rules; the mean interval of those that are plain multiples of a fixed length of time."""
     freq = fields.get("freq")
     name = _FREQUENCIES[freq] if isinstance(freq, int) and 0 <= freq < len(_FREQUENCIES) else str(freq).upper()
-    steps = fields.get("interval") or 1
+    steps = fields.get("interval", 1)
     text = f"rrule {name} × {steps}"
     restricted = any(fields.get(part) is not None for part in fields if part.startswith("by"))
     if fields.get("count") == 1:
         return Timing(text=f"{text}, once")
-    if restricted or name not in _FREQUENCY_S or not isinstance(steps, int):
+    if restricted or name not in _FREQUENCY_S or not isinstance(steps, int) or steps < 1:
         return Timing(text=text, mean_interval_s=Unknown(f"the due times of its {text} were not worked out"))
     return Timing(text=text, mean_interval_s=_FREQUENCY_S[name] * steps)
 
