@@ -108,6 +108,20 @@ def test_a_queue_that_no_worker_consumes_has_no_safe_interval_and_says_why():
     assert entry.binding == "nobody consumes celery"
 
 
+def test_a_queue_of_somebody_else_that_nobody_consumes_is_no_limit():
+    tasks = [Task(CHILD, lambda: 0.1), Task("other", lambda: 0.1, "forgotten")]
+    measured = Cluster(tasks).play(sorted([*every(1.0, CHILD, lasts_s=120), *every(1.0, "other", "b", 120)]), 120)
+    plan = planned(replace(measured, workers=(a_worker(),)), an_entry(), an_entry("b", "other"))
+    assert plan.entries[0].edge_interval_s == pytest.approx(0.1014, rel=0.01)
+    assert plan.entries[0].binding == "1 slot on 1 host for celery"
+    assert plan.entries[1].safe is False
+
+
+def test_a_crontab_counts_with_its_mean_interval():
+    [entry] = planned(constant(), an_entry(interval_s=None, mean_interval_s=0.1)).entries
+    assert entry.growth_per_s == pytest.approx(10 - 1 / 0.1214, rel=0.02)
+
+
 def test_workers_that_are_gone_do_not_count_and_are_named():
     workers = (a_worker("w1@a"), a_worker("w2@b", gone=True))
     plan = planned(replace(constant(), workers=workers), an_entry(interval_s=0.2))

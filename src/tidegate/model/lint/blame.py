@@ -41,7 +41,7 @@ def blame(question: Question) -> Blame:
     """Tells culprits from crowds; costs a max-flow or two an entry."""
     account, fleet = account_of(question.measured), fleet_of(question.measured.workers)
     demand = demand_of(question, account, fleet)
-    supplies = capacity_of(fleet, demand.mix(), account).supplies
+    supplies = capacity_of(fleet, demand.mix, account).supplies
     safe = scaled(supplies, question.target_utilisation)
     alone = {entry.name: _fits(entry, demand, safe) for entry in demand.entries if known(entry.firing)}
     others = [entry for entry in demand.entries if alone.get(entry.name, True)]

@@ -108,7 +108,7 @@ def _needed(pool: Pool, now: Situation, utilisation: float) -> Maybe[int]:
     target_s = now.question.wait_target_s
     if target_s is None:
         return max(1, needed)
-    rate = sum(r for key, r in now.demand.mix().items() if key.queue in pool.queues)
+    rate = sum(r for key, r in now.demand.mix.items() if key.queue in pool.queues)
     if rate <= 0:
         return max(1, needed)
     mean_s = utilisation * pool.slots / rate

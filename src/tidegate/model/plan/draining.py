@@ -26,5 +26,5 @@ def _waiting_s(queue: str, now: Situation) -> Maybe[float]:
         return Unknown(f"queue {queue} was not looked at")
     if not known(depth):
         return depth
-    per_s = now.demand.messages().get(queue, 0.0)
-    return depth * now.demand.load_without().get(queue, 0.0) / per_s if per_s > 0 else 0.0
+    per_s = now.demand.messages.get(queue, 0.0)
+    return depth * now.demand.load.get(queue, 0.0) / per_s if per_s > 0 else 0.0

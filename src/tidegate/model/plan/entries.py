@@ -1,7 +1,7 @@
 """What a plan says of one periodic entry: the intervals that its workers can take, today and with hosts lost."""
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from tidegate.facts.planned import EntryPlan, HostsLost, Range
@@ -88,7 +88,7 @@ def shortest(entry: Entry, now: Situation, scene: Scene, utilisation: float) -> 
     for _ in range(turns):
         if bound is None or bound.factor <= 0:
             break
-        capacity = capacity_of(scene.fleet, now.demand.mix(entry, bound.factor), now.account)
+        capacity = capacity_of(scene.fleet, now.demand.mix_with(entry, bound.factor), now.account)
         bound = largest(entry.per_firing, rest, scaled(capacity.supplies, utilisation))
     if bound is None:
         return Found(Unknown("its runs take no time that could be measured"), None, capacity)
@@ -160,12 +160,9 @@ def _binding(found: Found, fleet: Fleet) -> str:
     names = ", ".join(sorted(queues))
     if not pools:
         return f"nobody consumes {names}"
-    slots, hosts = sum(pool.slots for pool in pools), len({h for pool in pools for h in _hosts(fleet, pool.workers)})
+    slots = sum(pool.slots for pool in pools)
+    hosts = len(fleet.host_names(worker for pool in pools for worker in pool.workers))
     return f"{plural(slots, 'slot')} on {plural(hosts, 'host')} for {names}"
-
-
-def _hosts(fleet: Fleet, workers: Iterable[object]) -> set[str]:
-    return {host for host, there in fleet.hosts.items() if any(worker in workers for worker in there)}
 
 
 def _basis(entry: Entry, now: Situation, capacity: Capacity) -> str:

@@ -51,7 +51,7 @@ class Situation:
 
 def situation(question: Question, account: Account, fleet: Fleet, demand: Demand) -> Situation:
     """The present one, and those with hosts lost."""
-    mix, loads, messages = demand.mix(), demand.load_without(), demand.messages()
+    mix, loads, messages = demand.mix, demand.load, demand.messages
     scenes = []
     for lost in range(question.hosts_lost + 1):
         there = fleet.without_largest(lost)
