@@ -19,6 +19,7 @@ from tidegate.broker.client import connect
 from tidegate.cli.main import tidegate as group
 from tidegate.document import document
 from tidegate.facts.diagnosis import BrokerReport, Diagnosis, Finding, MemoryReport, QueueReport, State, TaskReport
+from tidegate.facts.lint import EntryReport, Lint, SchedulerReport
 from tidegate.facts.message import Message
 from tidegate.facts.planned import (
     Curve,
@@ -32,6 +33,7 @@ from tidegate.facts.planned import (
 )
 from tidegate.facts.planned import Plan as IntervalPlan
 from tidegate.facts.seen import CensusSeen, Cost, TaskCount
+from tidegate.model.lint.table import LINT_RULES
 from tidegate.model.rules.table import RULES
 from tidegate.observe.peek import peek_queue
 from tidegate.observe.sampling import GLANCE, Plan, sample_census
@@ -40,6 +42,7 @@ ROOT = Path(__file__).resolve().parent.parent
 DOCS = ROOT / "docs"
 PAGES = sorted([*DOCS.rglob("*.md"), ROOT / "README.md", ROOT / "CHANGELOG.md", ROOT / "CONTRIBUTING.md"])
 RULE_SECTIONS = ["What it sees", "Why it matters", "How sure it is", "What to do", "How to silence it"]
+ALL_RULES = (*RULES, *LINT_RULES)
 #: The section of json.md for every dataclass of the machine output.
 JSON_SECTIONS = {
     "`tidegate doctor --json`": Diagnosis,
@@ -61,6 +64,9 @@ JSON_SECTIONS = {
     "probe": ProbeReport,
     "curves": Curve,
     "points": Point,
+    "`tidegate lint --json`": Lint,
+    "judged entries": EntryReport,
+    "schedulers": SchedulerReport,
 }
 
 
@@ -112,7 +118,7 @@ def exit_codes() -> dict[str, int]:
     return {name: value for name, value in vars(errors).items() if name.startswith("EXIT_")}
 
 
-@pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.id)
+@pytest.mark.parametrize("rule", ALL_RULES, ids=lambda rule: rule.id)
 def test_every_rule_has_a_page_with_its_number_and_title_and_the_same_sections(rule):
     text = read(f"rules/{rule.id}.md")
 
@@ -126,13 +132,13 @@ def said_in(pattern: str) -> str:
     return re.sub(r"[\"']\s*\n\s*f?[\"']", "", source).replace("\\'", "'")
 
 
-@pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.id)
+@pytest.mark.parametrize("rule", ALL_RULES, ids=lambda rule: rule.id)
 def test_the_sentences_that_a_page_quotes_are_those_of_the_rule(rule):
     quotes = re.findall(r"^> (.*)$", read(f"rules/{rule.id}.md"), re.MULTILINE)
     # Split at placeholders (in italics) and punctuation; counted nouns are put together elsewhere.
     parts = [part.strip() for quote in quotes for part in re.split(r"\*[^*]+\*|[.:;,()]", quote)]
     pieces = [re.sub(r"^(messages|workers|results|reply lists) ", "", part) for part in parts]
-    source = said_in("model/rules/*.py")
+    source = said_in("model/lint/*.py" if rule in LINT_RULES else "model/rules/*.py")
 
     assert len(quotes) >= 2
     assert [piece for piece in pieces if len(piece) >= 16 and piece not in source] == []
@@ -141,17 +147,17 @@ def test_the_sentences_that_a_page_quotes_are_those_of_the_rule(rule):
 def test_every_page_about_a_rule_belongs_to_a_rule():
     pages = {page.stem for page in (DOCS / "rules").glob("*.md")} - {"README"}
 
-    assert pages == {rule.id for rule in RULES}
+    assert pages == {rule.id for rule in ALL_RULES}
 
 
 def test_the_index_of_rules_lists_every_rule_with_its_title_and_no_other():
     rows = re.findall(r"^\| \[(TG\d+)\]\(\1\.md\) \| ([^|]+?) \|", read("rules/README.md"), re.MULTILINE)
 
-    assert rows == [(rule.id, rule.title) for rule in RULES]
+    assert rows == [(rule.id, rule.title) for rule in ALL_RULES]
 
 
 def test_every_number_of_a_rule_that_a_page_mentions_exists():
-    known = {rule.id for rule in RULES}
+    known = {rule.id for rule in ALL_RULES}
 
     assert {(page.name, number) for page in PAGES for number in re.findall(r"TG\d{3}", page.read_text())} <= {
         (page.name, number) for page in PAGES for number in known

@@ -81,12 +81,15 @@ class Cluster:
                     number += 1
                     heapq.heappush(comes, (end, number, Message(child, message.entry, message.root, end, False)))
             heapq.heappush(free, end + self.turnaround_s)
-        return Measured(at_s=START + lasts_s, slices=tuple(self.slices.values()), workers=self.workers(), bytes=100_000)
+        return Measured(
+            at_s=START + lasts_s, slices=tuple(self.slices.values()), workers=self.workers(lasts_s), bytes=100_000
+        )
 
-    def workers(self) -> tuple[WorkerSeen, ...]:
+    def workers(self, lasts_s: float) -> tuple[WorkerSeen, ...]:
         queues = tuple(sorted({task.queue for task in self.tasks}))
         return tuple(
-            a_worker(node, slots=self.slots // len(self.nodes), queues=queues, cores=self.cores) for node in self.nodes
+            a_worker(node, slots=self.slots // len(self.nodes), queues=queues, cores=self.cores, at_s=START + lasts_s)
+            for node in self.nodes
         )
 
     def _slice(self, at_s: float) -> tuple[Slice, int]:

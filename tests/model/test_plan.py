@@ -57,7 +57,9 @@ def test_without_a_schedule_the_interval_of_an_overloaded_entry_is_what_arrives_
     [entry] = planned(measured).entries
     assert entry.edge_interval_s == pytest.approx(0.1214, rel=0.01)
     assert entry.growth_per_s == pytest.approx(10 - 1 / 0.1214, rel=0.05)
-    assert "name the application" in entry.interval_s.why
+    assert entry.interval_s == pytest.approx(0.1, rel=0.02)
+    assert entry.safe is False
+    assert "its interval as measured" in entry.basis
 
 
 def test_growth_is_what_comes_beyond_what_the_workers_can_do():

@@ -5,7 +5,7 @@ import math
 import random
 
 import pytest
-from hypothesis import given
+from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
 from tidegate.model.plan.bounds import largest, overload, scaled, split, utilisations
@@ -43,15 +43,41 @@ def test_a_load_fits_exactly_if_every_set_of_queues_fits_the_slots_it_can_reach(
 
 
 @given(loads, loads, supplies)
-def test_the_largest_factor_is_the_smallest_that_any_set_of_queues_allows(moving, rest, supply):
+def test_where_the_rest_fits_the_largest_factor_is_the_smallest_that_any_set_of_queues_allows(moving, rest, supply):
+    rest = {queue: load / 40 for queue, load in rest.items()}
+    assume(tightest(rest, supply) is None)
     bound = largest(moving, rest, supply)
     allowed = []
     for queues in subsets({*moving, *rest}):
         share = sum(moving.get(q, 0.0) for q in queues)
         room = reachable_slots(queues, supply) - sum(rest.get(q, 0.0) for q in queues)
-        if share > 0 or room < -1e-6:
-            allowed.append(max(0.0, room / share) if share > 0 else 0.0)
+        if share > 0:
+            allowed.append(max(0.0, room / share))
     assert bound.factor == pytest.approx(min(allowed), rel=1e-6, abs=1e-6)
+
+
+A_ALONE, B_ALONE, BOTH = (
+    Supply("a", frozenset("a"), 2.0),
+    Supply("b", frozenset("b"), 1.0),
+    Supply("ab", frozenset("ab"), 1.0),
+)
+
+
+@pytest.mark.parametrize(
+    ("rest", "supply", "factor"),
+    [
+        ({"b": 5.0}, [A_ALONE, B_ALONE], 2.0),
+        ({"b": 5.0}, [A_ALONE], 2.0),
+        ({"b": 5.0}, [A_ALONE, B_ALONE, BOTH], 2.0),
+        ({"b": 5.0}, [B_ALONE, BOTH], 0.0),
+        ({"a": 5.0}, [A_ALONE], 0.0),
+    ],
+    ids=["of its own", "that nobody consumes", "that takes what is shared", "that takes all there is", "of ours"],
+)
+def test_a_hopeless_queue_is_a_limit_only_where_it_takes_our_slots(rest, supply, factor):
+    bound = largest({"a": 1.0}, rest, supply)
+    assert bound.factor == pytest.approx(factor)
+    assert bound.cut.queues == ({"a"} if factor else set(rest))
 
 
 @given(loads, supplies)
@@ -139,6 +165,7 @@ def test_one_core_and_a_wait_is_the_machine_repair_model():
     assert run_s(busy, 1.0, Demand(cpu, other)) == pytest.approx(busy / throughput)
 
 
+@example(0.75, 0.75, 52, 13.462890625)
 @given(st.floats(0.001, 1), st.floats(0, 1), st.integers(1, 64), st.floats(0.5, 16))
 def test_the_waiting_part_is_found_again_from_the_run_time_that_follows_from_it(cpu, other, busy, cores):
     measured = run_s(busy, cores, Demand(cpu, other))

@@ -7,7 +7,7 @@ import pytest
 from builders import GB, a_server
 from cluster import CHILD, PARENT, START, Cluster, Task, a_worker, an_entry, every, planned
 
-from tidegate.facts.measured import Depth, Key, Lag, Measured, Runs, Slice, Unfinished
+from tidegate.facts.measured import Depth, Key, Lag, Measured, Runs, Slice, Tick, Unfinished
 from tidegate.facts.seen import QueueSeen
 from tidegate.facts.unknown import Unknown, known
 
@@ -25,8 +25,7 @@ def with_slice(measured, **changes):
 def test_nothing_measured_yet_says_what_to_do_and_gives_no_number():
     plan = planned(Measured(at_s=START), an_entry())
     [entry] = plan.entries
-    assert "tidegate.install(app)" in plan.notes[0]
-    assert "no run of it was measured" in entry.work_s.why
+    assert "the probe must be installed where beat and the workers run" in entry.work_s.why
     assert not known(entry.edge_interval_s)
     assert plan.pools == ()
 
@@ -109,6 +108,20 @@ def test_a_queue_that_no_worker_consumes_has_no_safe_interval_and_says_why():
     assert entry.binding == "nobody consumes celery"
 
 
+def test_a_queue_of_somebody_else_that_nobody_consumes_is_no_limit():
+    tasks = [Task(CHILD, lambda: 0.1), Task("other", lambda: 0.1, "forgotten")]
+    measured = Cluster(tasks).play(sorted([*every(1.0, CHILD, lasts_s=120), *every(1.0, "other", "b", 120)]), 120)
+    plan = planned(replace(measured, workers=(a_worker(),)), an_entry(), an_entry("b", "other"))
+    assert plan.entries[0].edge_interval_s == pytest.approx(0.1014, rel=0.01)
+    assert plan.entries[0].binding == "1 slot on 1 host for celery"
+    assert plan.entries[1].safe is False
+
+
+def test_a_crontab_counts_with_its_mean_interval():
+    [entry] = planned(constant(), an_entry(interval_s=None, mean_interval_s=0.1)).entries
+    assert entry.growth_per_s == pytest.approx(10 - 1 / 0.1214, rel=0.02)
+
+
 def test_workers_that_are_gone_do_not_count_and_are_named():
     workers = (a_worker("w1@a"), a_worker("w2@b", gone=True))
     plan = planned(replace(constant(), workers=workers), an_entry(interval_s=0.2))
@@ -148,7 +161,7 @@ def test_memory_is_full_when_what_stays_behind_has_filled_what_is_left():
 
 def test_the_time_to_full_memory_is_unknown_where_no_message_could_be_weighed():
     [entry] = planned(constant(interval_s=0.1), an_entry(interval_s=0.1), server=a_server()).entries
-    assert "what a message of celery weighs could not be seen" in entry.full_in_s.why
+    assert entry.full_in_s.why == "no message waits that could be weighed"
 
 
 @pytest.mark.parametrize(
@@ -156,7 +169,7 @@ def test_the_time_to_full_memory_is_unknown_where_no_message_could_be_weighed():
     [
         ({"ahead": {"web1": 90.0}}, "the clock of web1, which publishes, is at least 90 s ahead"),
         ({"lags": {"web1": Lag(50, 5.0)}}, "the clock of web1, which publishes, seems 5 s behind"),
-        ({"counts": Counter(dropped=200)}, "200 runs were not counted"),
+        ({"counts": Counter(runs_dropped=200)}, "200 runs were not counted"),
         ({"counts": Counter(keys_folded=3)}, "more tasks than are kept apart"),
     ],
 )
@@ -204,8 +217,8 @@ def test_growth_of_nobody_s_queue_is_taken_for_more_of_what_runs():
     for _ in range(300):
         runs.run.add(0.1)
     slice_.depths["celery"] = {0: Depth(1, 0), 11: Depth(1, 100)}
-    runs.ticks = dict.fromkeys(range(12), (25, 2_500_000_000, 0))
-    plan = planned(Measured(at_s=START + 60, slices=(slice_,), workers=(a_worker(),)))
+    runs.ticks = dict.fromkeys(range(12), Tick(25, 2_500_000_000, 0))
+    plan = planned(Measured(at_s=START + 60, slices=(slice_,), workers=(a_worker(at_s=START + 60.0),)))
     assert plan.pools[0].utilisation == pytest.approx((300 / 60 + 100 / 55) * 0.1015, rel=0.01)
 
 

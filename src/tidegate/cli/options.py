@@ -209,4 +209,8 @@ def _app(name: str | None) -> Any:
     given = click.get_current_context().find_root().obj
     app = getattr(given, "app", None)
     # Without -A, `celery` hands over its default application, which is configured for nothing.
-    return app if app is not None and getattr(app, "main", None) not in (None, "default") else None
+    if app is None or getattr(app, "main", None) in (None, "default"):
+        return None
+    from tidegate.observe.app import configured_app
+
+    return configured_app(app, f"celery -A {app.main}")

@@ -114,7 +114,7 @@ def plan(
 
         click.echo(to_json(document(answer)))
     else:
-        _show(answer, chart, verbose=verbose)
+        show_answer(answer, chart, verbose=verbose)
     if picture is not None:
         _save(chart, picture)
     if fail_on == "unsafe" and any(entry.safe is False for entry in answer.entries):
@@ -154,7 +154,8 @@ def only(plan: "Plan", names: Sequence[str]) -> "Plan":
     )
 
 
-def _show(answer: "Plan", chart: Any, *, verbose: bool) -> None:
+def show_answer(answer: "Plan", chart: Any, *, verbose: bool = False) -> None:
+    """The plan, its chart where there is one, and what it rests on, on stdout."""
     from tidegate.cli.chart import draw
     from tidegate.cli.plan_tables import show_foot, show_plan
 

@@ -21,7 +21,7 @@ STATE_STYLE = {
     State.GROWING: "bold red",
     State.STALLED: "bold red",
 }
-_LEVEL_STYLE = {Level.OK: "green", Level.INFO: "cyan", Level.WARNING: "yellow", Level.CRITICAL: "bold red"}
+LEVEL_STYLE = {Level.OK: "green", Level.INFO: "cyan", Level.WARNING: "yellow", Level.CRITICAL: "bold red"}
 _MOST_TASKS = 8
 _FILE_WIDTH = 140
 
@@ -49,7 +49,7 @@ def show_diagnosis(diagnosis: Diagnosis, out: Console, *, verbose: bool = False)
         show_tasks(diagnosis.tasks, out)
         out.print()
     _memory(diagnosis, out)
-    _findings(diagnosis.findings, out, verbose=verbose)
+    show_findings(diagnosis.findings, out, verbose=verbose)
     out.print(safe(_cost(diagnosis), "dim"))
 
 
@@ -120,7 +120,8 @@ def _memory(diagnosis: Diagnosis, out: Console) -> None:
     out.print(safe(f"memory: {text}", "dim"))
 
 
-def _findings(findings: Sequence[Finding], out: Console, *, verbose: bool) -> None:
+def show_findings(findings: Sequence[Finding], out: Console, *, verbose: bool) -> None:
+    """What was noticed, worst first; what is fine, and what could not be looked at, is counted, or shown where wanted."""
     fine = [finding for finding in findings if finding.level is Level.OK]
     unseen = [finding for finding in findings if finding.level is not Level.OK and finding.unknown]
     for finding in findings:
@@ -142,7 +143,7 @@ def _finding(finding: Finding, out: Console) -> None:
     grid.add_column(no_wrap=True, width=8)
     grid.add_column(no_wrap=True)
     grid.add_column(overflow="fold")
-    style = _LEVEL_STYLE[finding.level]
+    style = LEVEL_STYLE[finding.level]
     grid.add_row(Text(finding.level.name.lower(), style), Text(finding.rule, style), safe(finding.sentence))
     out.print(grid)
     if finding.remedy:

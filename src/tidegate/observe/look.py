@@ -52,7 +52,7 @@ def take_look(broker: Broker, options: Options, progress: Progress | None = None
         workers = seen_workers(broker, ear, watched, _answers(options))
     finally:
         ear.listener.close()
-    after = see_queues(broker, names)
+    after, queues_at = see_queues(broker, names), time.time()
     censuses = _censuses(broker, after) if options.censuses else {}
     unacked = see_unacked(broker, found.bindings, meter.unacked)
     end = info(broker)
@@ -70,6 +70,7 @@ def take_look(broker: Broker, options: Options, progress: Progress | None = None
         cost=cost_between(broker, first, end, time.monotonic() - began),
         app=options.app,
         visibility_timeout_s=broker.address.visibility_timeout_s,
+        queues_at=queues_at,
     )
 
 

@@ -5,14 +5,15 @@ from collections.abc import Mapping
 from tidegate.facts.measured import Key, Runs, WorkerSeen
 from tidegate.facts.planned import Plan, PoolPlan, ProbeReport, Question, TaskMeasured
 from tidegate.facts.sketch import NS
-from tidegate.facts.unknown import Maybe, Unknown, known
-from tidegate.model.plan.bounds import utilisations
+from tidegate.facts.unknown import Maybe, Unknown
 from tidegate.model.plan.capacity import Capacity
 from tidegate.model.plan.curves import curves_of
 from tidegate.model.plan.demand import demand_of
-from tidegate.model.plan.entries import Situation, entry_plan, situation
+from tidegate.model.plan.draining import clears_in_s
+from tidegate.model.plan.entries import entry_plan
 from tidegate.model.plan.notes import notes_of
 from tidegate.model.plan.pools import Pool, fleet_of
+from tidegate.model.plan.situation import Situation, situation
 from tidegate.model.plan.spent import LEAST_RUNS, Account, account_of
 from tidegate.model.plan.together import with_joint_intervals
 from tidegate.model.plan.waiting import slots_for_wait
@@ -46,14 +47,13 @@ def _report(now: Situation) -> ProbeReport:
     return ProbeReport(
         workers=len(now.fleet.workers),
         runs=sum(runs.run.count for runs in now.account.whole.runs.values()),
-        covered_s=now.account.span.covered_s,
+        covered_s=now.account.timeline.covered_s,
         bytes=now.question.measured.bytes,
     )
 
 
 def _pools(now: Situation) -> tuple[PoolPlan, ...]:
-    shares = utilisations(now.demand.load_without(), now.capacity.supplies)
-    return tuple(_pool(pool, now, shares.get(pool.name, 0.0)) for pool in now.fleet.pools)
+    return tuple(_pool(pool, now, now.scenes[0].shares.get(pool.name, 0.0)) for pool in now.fleet.pools)
 
 
 def _pool(pool: Pool, now: Situation, utilisation: float) -> PoolPlan:
@@ -70,7 +70,7 @@ def _pool(pool: Pool, now: Situation, utilisation: float) -> PoolPlan:
         busy_share=_busy_share(pool, now) if measured else nothing,
         mean_wait_s=_mean_wait(pool, now.account),
         needed_slots=_needed(pool, now, utilisation) if measured else nothing,
-        drain_s=_drain(pool, now, utilisation) if measured else nothing,
+        drain_s=clears_in_s(frozenset(pool.queues), now.scenes[0], now) if measured else nothing,
     )
 
 
@@ -88,7 +88,7 @@ def _busy_share(pool: Pool, now: Situation) -> Maybe[float]:
     """Measured run time over the time of all slots that could have done it."""
     run_s = sum(runs.run.total_ns for runs in _runs_of(pool, now.account).values()) / NS
     slots = sum(other.slots for other in now.fleet.pools if set(other.queues) & set(pool.queues))
-    whole_s = slots * now.account.span.covered_s
+    whole_s = slots * now.account.timeline.covered_s
     return run_s / whole_s if whole_s > 0 else Unknown("no run was measured")
 
 
@@ -108,7 +108,7 @@ def _needed(pool: Pool, now: Situation, utilisation: float) -> Maybe[int]:
     target_s = now.question.wait_target_s
     if target_s is None:
         return max(1, needed)
-    rate = sum(r for key, r in now.demand.mix().items() if key.queue in pool.queues)
+    rate = sum(r for key, r in now.demand.mix.items() if key.queue in pool.queues)
     if rate <= 0:
         return max(1, needed)
     mean_s = utilisation * pool.slots / rate
@@ -125,29 +125,6 @@ def _scatter(pool: Pool, account: Account) -> float:
     return max(0.0, square / mean**2 - 1) if mean > 0 else 0.0
 
 
-def _drain(pool: Pool, now: Situation, utilisation: float) -> Maybe[float | None]:
-    """Seconds until what waits now is done, with all that comes meanwhile; None: never."""
-    depths = {queue.name: queue.depth for queue in now.question.queues}
-    waiting = 0.0
-    for queue in pool.queues:
-        depth = depths.get(queue, Unknown(f"queue {queue} was not looked at"))
-        if not known(depth):
-            return depth
-        waiting += depth * _mean_slot_s(queue, now)
-    if not waiting:
-        return 0.0
-    room = (1 - utilisation) * sum(s.slots for s in now.capacity.supplies if s.name == pool.name)
-    return waiting / room if room > 0 else None
-
-
-def _mean_slot_s(queue: str, now: Situation) -> float:
-    """What a mean message of the queue costs, in slot-seconds."""
-    mix = {key: rate for key, rate in now.demand.mix().items() if key.queue == queue}
-    total = sum(mix.values())
-    load = now.demand.load_without().get(queue, 0.0)
-    return load / total if total > 0 else 0.0
-
-
 def _task(key: Key, account: Account) -> TaskMeasured:
     runs = account.runs(key)
     count = runs.run.count
@@ -161,7 +138,7 @@ def _task(key: Key, account: Account) -> TaskMeasured:
         queue=key.queue,
         entry=key.entry,
         runs=count,
-        runs_per_s=account.rate(key) if account.span.covered_s > 0 else few,
+        runs_per_s=account.rate(key) if enough else few,
         mean_s=runs.run.mean_s if enough else few,
         p50_s=runs.run.quantile(0.5) if enough else few,
         p95_s=runs.run.quantile(0.95) if enough else few,

@@ -31,12 +31,22 @@ class Bound:
 def largest(moving: Loads, rest: Loads, supplies: Sequence[Supply]) -> Bound | None:
     """The largest factor f with rest + f·moving within the supplies; None where nothing moves.
 
-    Where the rest alone does not fit the factor is 0, whatever moves.
+    Queues that are too much without it, and the slots that these keep busy, are set aside first: that somebody else's
+    queue can't be served is no limit for ours. Where one of ours is among them, or no slot is left, the factor is 0.
     """
-    if not any(load > TINY for load in moving.values()):
+    ours = frozenset(queue for queue, load in moving.items() if load > TINY)
+    if not ours:
         return None
-    cut = Cut(frozenset(moving), reachable_slots(frozenset(moving), supplies))
-    bound = _by(cut, moving, rest)
+    while (hopeless := tightest(rest, supplies)) is not None:
+        left = [supply for supply in supplies if not supply.queues & hopeless.queues]
+        if hopeless.queues & ours or (reachable_slots(ours, supplies) > 0 and not reachable_slots(ours, left)):
+            return Bound(0.0, hopeless, hopeless.of(moving), hopeless.of(rest))
+        supplies, rest = left, {queue: load for queue, load in rest.items() if queue not in hopeless.queues}
+    return _newton(moving, rest, supplies, ours)
+
+
+def _newton(moving: Loads, rest: Loads, supplies: Sequence[Supply], ours: frozenset[str]) -> Bound:
+    bound = _by(Cut(ours, reachable_slots(ours, supplies)), moving, rest)
     for _ in range(_MOST_CUTS):
         found = tightest(_sum(rest, moving, bound.factor), supplies)
         if found is None or found.queues == bound.cut.queues:

@@ -7,7 +7,8 @@ from tidegate.facts.measured import Key
 from tidegate.facts.planned import Curve, Point
 from tidegate.facts.unknown import Unknown, known
 from tidegate.model.plan.demand import Entry
-from tidegate.model.plan.entries import Found, Situation, mean_age_s, shortest
+from tidegate.model.plan.entries import Found, mean_age_s, shortest
+from tidegate.model.plan.situation import Situation
 
 _POINTS = 41
 _NOT_SHOWN = Unknown("with hosts lost only growth is worked out")
@@ -26,7 +27,7 @@ def curves_of(entry: Entry, now: Situation) -> list[Curve]:
 
 def _curve(entry: Entry, now: Situation, lost: int, found: Found, places: list[float]) -> Curve:
     queues = found.bound.cut.queues if found.bound is not None else frozenset()
-    without = _into(queues, now.demand.mix(entry, 0.0))
+    without = _into(queues, now.demand.mix_with(entry, 0.0))
     own = _into(queues, entry.runs_per_s(1.0))
     points = tuple(_point(place, entry, now, found, lost, without, own) for place in places)
     return Curve(entry=entry.name, lost=lost, points=points)

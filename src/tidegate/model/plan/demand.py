@@ -18,6 +18,8 @@ from tidegate.model.rates import Z_95
 
 #: What no sample shows: how the machine is today against tomorrow.
 _SYSTEMATIC = 0.02
+#: Fewer firings give no interval.
+_LEAST_FIRINGS = 10
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,6 +42,11 @@ class Entry:
         """Slots that it keeps busy by queue."""
         return times(self.per_firing, self.per_s)
 
+    @property
+    def doubt(self) -> float:
+        """By how many slots that may be off."""
+        return self.error * sum(self.load.values()) if self.per_firing else 0.0
+
     def runs_per_s(self, per_s: float | None = None) -> Mapping[Key, float]:
         """Runs per second by key, at another rate of firings where one is given."""
         rate = self.per_s if per_s is None else per_s
@@ -48,37 +55,35 @@ class Entry:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Demand:
-    """Everything that comes. `other` runs per second by key, `other_load` slots by queue, give or take `other_error`."""
+    """Everything that comes: `load` slots by queue, `messages` per second by queue, `mix` runs per second by key.
+
+    `other` and `other_load` are what comes of no entry; `doubt` is the sum of squares of all half-widths, in slots.
+    """
 
     entries: tuple[Entry, ...]
     other: Mapping[Key, float]
     other_load: Loads
-    other_error: float
     overheads: Mapping[str, Overhead]
+    load: Loads
+    messages: Mapping[str, float]
+    mix: Mapping[Key, float]
+    doubt: float
 
-    def load_without(self, entry: Entry | None = None) -> Loads:
+    def load_without(self, entry: Entry) -> Loads:
         """Slots by queue, without one entry."""
-        return added(self.other_load, *(each.load for each in self.entries if each is not entry))
+        own = entry.load
+        return {queue: max(0.0, load - own.get(queue, 0.0)) for queue, load in self.load.items()}
 
     def error_without(self, entry: Entry) -> float:
         """By how many slots that may be off."""
-        squares = [(each.error * sum(each.load.values())) ** 2 for each in self.entries if each is not entry]
-        return math.sqrt(self.other_error**2 + sum(squares))
+        return math.sqrt(max(0.0, self.doubt - entry.doubt**2))
 
-    def mix(self, entry: Entry | None = None, per_s: float | None = None) -> Mapping[Key, float]:
-        """Runs per second by key; of one entry at another rate where one is given."""
-        mix: dict[Key, float] = defaultdict(float, self.other)
-        for each in self.entries:
-            for key, rate in each.runs_per_s(per_s if each is entry else None).items():
-                mix[key] += rate
+    def mix_with(self, entry: Entry, per_s: float) -> Mapping[Key, float]:
+        """Runs per second by key, with one entry at another rate."""
+        mix = dict(self.mix)
+        for key, number in entry.runs_per_s(1.0).items():
+            mix[key] = max(0.0, mix[key] + number * (per_s - entry.per_s))
         return mix
-
-    def messages(self) -> Mapping[str, float]:
-        """Messages per second by queue."""
-        result: dict[str, float] = defaultdict(float)
-        for key, rate in self.mix().items():
-            result[key.queue] += rate
-        return result
 
 
 def demand_of(question: Question, account: Account, fleet: Fleet) -> Demand:
@@ -87,12 +92,25 @@ def demand_of(question: Question, account: Account, fleet: Fleet) -> Demand:
     entries = [_entry(row, account, overheads) for row in _rows(question, account)]
     entries = _with_growth(entries, question, account)
     other = _other(entries, question, account)
+    entries = [_with_measured_interval(entry) for entry in entries]
+    mix: dict[Key, float] = defaultdict(float, other)
+    messages: dict[str, float] = defaultdict(float)
+    for entry in entries:
+        for key, rate in entry.runs_per_s().items():
+            mix[key] += rate
+    for key, rate in mix.items():
+        messages[key.queue] += rate
+    other_load = _loads(other, account, overheads)
+    doubts = (_other_error(other, account, overheads), *(entry.doubt for entry in entries))
     return Demand(
         entries=tuple(entries),
         other=other,
-        other_load=_loads(other, account, overheads),
-        other_error=_other_error(other, account, overheads),
+        other_load=other_load,
         overheads=overheads,
+        load=added(other_load, *(entry.load for entry in entries)),
+        messages=messages,
+        mix=mix,
+        doubt=sum(doubt**2 for doubt in doubts),
     )
 
 
@@ -117,6 +135,7 @@ class _Row:
     interval_s: Maybe[float]
     keys: tuple[Key, ...]
     scheduled: bool
+    per_s: float | None = None
 
 
 def _rows(question: Question, account: Account) -> list[_Row]:
@@ -128,7 +147,7 @@ def _rows(question: Question, account: Account) -> list[_Row]:
             _Row(
                 name,
                 _root_task(keys, account),
-                Unknown("no schedule was read: name the application with -A"),
+                Unknown("it fired too rarely to tell: name the application with -A"),
                 tuple(keys),
                 False,
             )
@@ -153,7 +172,9 @@ def _rows(question: Question, account: Account) -> list[_Row]:
 def _scheduled(entry: EntrySeen, by_entry: Mapping[str, list[Key]], alone: bool, account: Account) -> _Row:
     keys = by_entry.get(entry.name) or (_unnamed(entry.task, by_entry.get("", []), account) if alone else [])
     interval = entry.interval_s if entry.interval_s is not None else Unknown("it has no even interval")
-    return _Row(entry.name, entry.task, interval, tuple(keys), True)
+    mean_s = entry.mean_interval_s
+    per_s = 1 / mean_s if known(mean_s) and mean_s else None
+    return _Row(entry.name, entry.task, interval, tuple(keys), True, per_s)
 
 
 def _unnamed(task: str, keys: Sequence[Key], account: Account) -> list[Key]:
@@ -187,8 +208,9 @@ def _entry(row: _Row, account: Account, overheads: Mapping[str, Overhead]) -> En
 def _per_s(row: _Row, account: Account) -> float:
     if known(row.interval_s) and row.interval_s > 0:
         return 1 / row.interval_s
-    covered_s = account.span.covered_s
-    return sum(account.runs(key).firings for key in row.keys) / covered_s if covered_s > 0 else 0.0
+    if row.per_s is not None:
+        return row.per_s
+    return account.timeline.firings_per_s(row.keys)
 
 
 def _measured(row: _Row, account: Account) -> Maybe[Firing]:
@@ -244,6 +266,14 @@ def _with_growth(entries: list[Entry], question: Question, account: Account) -> 
     return result
 
 
+def _with_measured_interval(entry: Entry) -> Entry:
+    """Where no schedule was read, or not this one's, the interval is what was measured."""
+    enough = known(entry.firing) and entry.firing.firings >= _LEAST_FIRINGS and entry.per_s > 0
+    if entry.scheduled or not enough:
+        return entry
+    return replace(entry, interval_s=1 / entry.per_s)
+
+
 def _share(key: Key, question: Question, account: Account) -> float:
     """The key's part of what runs of its queue, among keys whose arrivals no schedule tells."""
     told = _told(question)
@@ -288,10 +318,7 @@ def _other(entries: Iterable[Entry], question: Question, account: Account) -> Ma
 
 def _as_measured(entry: Entry, account: Account) -> Mapping[Key, float]:
     """The runs per second of an entry's keys that its firings explain."""
-    if not known(entry.firing):
-        return {}
-    covered_s = account.span.covered_s
-    return entry.runs_per_s(entry.firing.firings / covered_s if covered_s > 0 else 0.0)
+    return entry.runs_per_s(account.timeline.firings_per_s(entry.firing.runs)) if known(entry.firing) else {}
 
 
 def _other_error(other: Mapping[Key, float], account: Account, overheads: Mapping[str, Overhead]) -> float:

@@ -1,17 +1,19 @@
 """What a plan says of one periodic entry: the intervals that its workers can take, today and with hosts lost."""
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 
-from tidegate.facts.planned import EntryPlan, HostsLost, Question, Range
+from tidegate.facts.planned import EntryPlan, HostsLost, Range
 from tidegate.facts.unknown import Maybe, Unknown, known
 from tidegate.model.plan.bounds import Bound, largest, scaled
 from tidegate.model.plan.capacity import Capacity, capacity_of
-from tidegate.model.plan.demand import Demand, Entry
+from tidegate.model.plan.demand import Entry
+from tidegate.model.plan.draining import clears_in_s
 from tidegate.model.plan.freshness import age_read_at_run_s, freshest_captured_at_publish_s
-from tidegate.model.plan.growth import full_in_s, messages_left
+from tidegate.model.plan.growth import full_in_s
 from tidegate.model.plan.pools import Fleet
+from tidegate.model.plan.situation import Scene, Situation
 from tidegate.model.plan.spent import Account
 from tidegate.units import percent, plural
 
@@ -21,51 +23,6 @@ _WORKED_OUT = 0.08
 _ROUNDS = 3
 #: Where so many entries are planned the mix is taken as it is: one entry hardly changes it.
 _MANY = 50
-
-
-@dataclass(frozen=True, slots=True)
-class Scene:
-    """The workers that are left, what they can do with the present mix, and the messages per second left behind by queue."""
-
-    fleet: Fleet
-    capacity: Capacity
-    left: Mapping[str, float]
-
-    @property
-    def mix_matters(self) -> bool:
-        """True where runs disturb one another, so that what can be done depends on what is."""
-        return any(abs(stretch.factor - 1) > 0.01 for stretch in self.capacity.stretch.values())
-
-
-@dataclass(frozen=True, slots=True)
-class Situation:
-    """Everything that the plan of an entry is made from; `scenes` by number of hosts lost, the present one first."""
-
-    question: Question
-    account: Account
-    demand: Demand
-    scenes: tuple[Scene, ...]
-
-    @property
-    def fleet(self) -> Fleet:
-        """All workers."""
-        return self.scenes[0].fleet
-
-    @property
-    def capacity(self) -> Capacity:
-        """What they can do with the present mix."""
-        return self.scenes[0].capacity
-
-
-def situation(question: Question, account: Account, fleet: Fleet, demand: Demand) -> Situation:
-    """The present one, and those with hosts lost."""
-    mix, loads, messages = demand.mix(), demand.load_without(), demand.messages()
-    scenes = []
-    for lost in range(question.hosts_lost + 1):
-        there = fleet.without_largest(lost)
-        capacity = capacity_of(there, mix, account)
-        scenes.append(Scene(there, capacity, messages_left(loads, messages, capacity.supplies)))
-    return Situation(question, account, demand, tuple(scenes))
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +88,7 @@ def shortest(entry: Entry, now: Situation, scene: Scene, utilisation: float) -> 
     for _ in range(turns):
         if bound is None or bound.factor <= 0:
             break
-        capacity = capacity_of(scene.fleet, now.demand.mix(entry, bound.factor), now.account)
+        capacity = capacity_of(scene.fleet, now.demand.mix_with(entry, bound.factor), now.account)
         bound = largest(entry.per_firing, rest, scaled(capacity.supplies, utilisation))
     if bound is None:
         return Found(Unknown("its runs take no time that could be measured"), None, capacity)
@@ -181,6 +138,7 @@ def _lost(entry: Entry, now: Situation, lost: int) -> HostsLost:
         safe=_is_safe(entry, safe) if scene.fleet.workers else False,
         growth_per_s=_growth(entry, scene.left) if known(entry.firing) else entry.firing,
         full_in_s=whole if known(entry.firing) else entry.firing,
+        drain_s=clears_in_s(frozenset(entry.per_firing), scene, now) if known(entry.firing) else entry.firing,
     )
 
 
@@ -202,12 +160,9 @@ def _binding(found: Found, fleet: Fleet) -> str:
     names = ", ".join(sorted(queues))
     if not pools:
         return f"nobody consumes {names}"
-    slots, hosts = sum(pool.slots for pool in pools), len({h for pool in pools for h in _hosts(fleet, pool.workers)})
+    slots = sum(pool.slots for pool in pools)
+    hosts = len(fleet.host_names(worker for pool in pools for worker in pool.workers))
     return f"{plural(slots, 'slot')} on {plural(hosts, 'host')} for {names}"
-
-
-def _hosts(fleet: Fleet, workers: Iterable[object]) -> set[str]:
-    return {host for host, there in fleet.hosts.items() if any(worker in workers for worker in there)}
 
 
 def _basis(entry: Entry, now: Situation, capacity: Capacity) -> str:
@@ -215,6 +170,8 @@ def _basis(entry: Entry, now: Situation, capacity: Capacity) -> str:
     if not known(entry.firing):
         return "nothing yet"
     parts = [f"{plural(entry.firing.firings, 'firing')}, {plural(entry.firing.seen_runs, 'run')}"]
+    if not entry.scheduled:
+        parts.append("its interval as measured")
     mine = [now.demand.overheads[key.queue] for key in entry.firing.runs]
     if mine and not all(overhead.measured for overhead in mine):
         parts.append("what a worker adds to a run is assumed")

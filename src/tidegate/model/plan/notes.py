@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator
 
 from tidegate.facts.unknown import known
-from tidegate.model.plan.entries import Situation
+from tidegate.model.plan.situation import Situation
 from tidegate.units import count, duration, percent, plural
 
 #: Clocks that differ by less do no harm to a wait of seconds.
@@ -16,11 +16,6 @@ _LONG_RUN = 10.0
 def notes_of(now: Situation) -> tuple[str, ...]:
     """Sentences, the most important first; none where there is nothing to say."""
     return tuple(sentence for part in _PARTS for sentence in part(now))
-
-
-def _nothing(now: Situation) -> Iterator[str]:
-    if not now.account.whole.runs:
-        yield "no run was measured yet: is tidegate.install(app) in the application, and did a worker start since?"
 
 
 def _workers(now: Situation) -> Iterator[str]:
@@ -84,7 +79,7 @@ def _runs(now: Situation) -> Iterator[str]:
 def _probe(now: Situation) -> Iterator[str]:
     if now.question.measured.unreadable:
         yield f"{plural(now.question.measured.unreadable, 'record')} of the probe could not be read (another version?)"
-    dropped, folded = now.account.whole.counts["dropped"], now.account.whole.counts["keys_folded"]
+    dropped, folded = now.account.whole.counts["runs_dropped"], now.account.whole.counts["keys_folded"]
     if dropped:
         runs = sum(runs.run.count for runs in now.account.whole.runs.values())
         yield f"{count(dropped)} runs were not counted ({percent(dropped / (dropped + runs))}): they came too fast"
@@ -112,4 +107,4 @@ def _listed(names: Iterable[str], most: int = 5) -> str:
     return ", ".join(listed[:most]) + more
 
 
-_PARTS = (_nothing, _workers, _clocks, _entries, _runs, _probe, _assumptions)
+_PARTS = (_workers, _clocks, _entries, _runs, _probe, _assumptions)

@@ -3,6 +3,7 @@
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 from tidegate.facts.measured import WorkerSeen
 
@@ -36,7 +37,7 @@ class Pool:
         return max(slots, key=lambda kind: slots[kind], default="prefork")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Fleet:
     """All workers that live, by host. `each_worker_a_host`: they share one machine, so one worker is what can be lost."""
 
@@ -44,7 +45,7 @@ class Fleet:
     hosts: Mapping[str, tuple[WorkerSeen, ...]]
     each_worker_a_host: bool = False
 
-    @property
+    @cached_property
     def pools(self) -> tuple[Pool, ...]:
         """By the set of queues, the largest first."""
         by_queues: dict[tuple[str, ...], list[WorkerSeen]] = defaultdict(list)
@@ -55,13 +56,21 @@ class Fleet:
 
     def hosts_of(self, pool: Pool) -> int:
         """On how many hosts the pool runs."""
-        return sum(1 for workers in self.hosts.values() if any(worker in pool.workers for worker in workers))
+        return len(self.host_names(pool.workers))
+
+    def host_names(self, workers: Iterable[WorkerSeen]) -> set[str]:
+        """The hosts that these workers run on."""
+        return {self._host_of[worker.node] for worker in workers}
+
+    @cached_property
+    def _host_of(self) -> Mapping[str, str]:
+        return {worker.node: host for host, there in self.hosts.items() for worker in there}
 
     def without_largest(self, lost: int) -> "Fleet":
         """The fleet after the loss of so many hosts, those with most slots first."""
         ranked = sorted(self.hosts, key=lambda host: (-sum(w.slots for w in self.hosts[host]), host))
         left = {host: self.hosts[host] for host in ranked[lost:]}
-        workers = tuple(worker for worker in self.workers if any(worker in there for there in left.values()))
+        workers = tuple(worker for worker in self.workers if self._host_of[worker.node] in left)
         return Fleet(workers, left, self.each_worker_a_host)
 
 

@@ -1,11 +1,12 @@
 """What was measured, added up: per task, queue and entry how often it ran, for how long, and how much came."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from tidegate.facts.measured import TICKS, Busy, Key, Measured, Runs, Slice, Tick
+from tidegate.facts.measured import Busy, Key, Measured, Runs, Slice
 from tidegate.facts.merging import coarsened
 from tidegate.facts.sketch import NS, Sketch, middle
+from tidegate.model.plan.timeline import Timeline, timeline_of
 
 #: Fewer runs than this give no mean worth a number.
 LEAST_RUNS = 30
@@ -14,15 +15,6 @@ _OUTLYING = 10.0
 #: What a worker adds to a run where none was measured, in seconds, by the kind of pool: prefork as in the benchmarks.
 ASSUMED_TURNAROUND_S = {"prefork": 0.0015}
 ASSUMED_OTHER_S = 0.0003
-
-
-@dataclass(frozen=True, slots=True)
-class Span:
-    """Seconds of the broker's clock within which workers were seen at work, and how many of them were covered."""
-
-    since_s: float
-    until_s: float
-    covered_s: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,12 +45,12 @@ class Ran:
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """All slices added up, and what happened in every tick of them, oldest first. `ran` holds keys that ran at all."""
+    """All slices added up, and when it happened. `ran` holds keys that ran at all."""
 
     whole: Slice
-    span: Span
-    cells: Sequence[Mapping[Key, Tick]]
+    timeline: Timeline
     ran: Mapping[Key, Ran]
+    rates: Mapping[Key, float]
 
     def runs(self, key: Key) -> Runs:
         """What was counted of a key, nothing where it was never seen."""
@@ -69,8 +61,8 @@ class Account:
         return self.ran[key].count if key in self.ran else 0
 
     def rate(self, key: Key) -> float:
-        """Runs per second."""
-        return self.count(key) / self.span.covered_s if self.span.covered_s > 0 else 0.0
+        """Runs per second, over the time in which everything was counted."""
+        return self.rates.get(key, 0.0)
 
 
 def account_of(measured: Measured) -> Account:
@@ -80,7 +72,13 @@ def account_of(measured: Measured) -> Account:
     lasts = max((slice_.start_s + slice_.length_s for slice_ in slices), default=60) - begins
     whole = coarsened(slices, begins, lasts)
     ran = {key: _ran(runs) for key, runs in whole.runs.items() if runs.run.count}
-    return Account(whole, _span(slices, measured.at_s), [cell for slice_ in slices for cell in _cells(slice_)], ran)
+    timeline = timeline_of(slices, _counted_until(measured))
+    return Account(whole, timeline, ran, timeline.runs_per_s())
+
+
+def _counted_until(measured: Measured) -> float | None:
+    """Each worker writes now and then: up to the earliest of the last times everything is there."""
+    return min((worker.at_s for worker in measured.workers if not worker.gone), default=None)
 
 
 def _ran(runs: Runs) -> Ran:
@@ -88,42 +86,6 @@ def _ran(runs: Runs) -> Ran:
     cpu_ns = sum(item.cpu_ns for item in runs.busy.values())
     cpu_s = cpu_ns / NS / counted if counted and cpu_ns else None
     return Ran(runs.run.count, runs.run.mean_s, cpu_s, scatter(runs.run), runs.busy)
-
-
-def _cells(slice_: Slice) -> Iterable[Mapping[Key, Tick]]:
-    for tick in range(TICKS):
-        cell = {key: runs.ticks[tick] for key, runs in slice_.runs.items() if tick in runs.ticks}
-        if cell:
-            yield cell
-
-
-def _span(slices: Sequence[Slice], at_s: float) -> Span:
-    """From the first tick with a run to the last, without stretches of which nothing is known in between."""
-    seen = [part for slice_ in slices if (part := _seen(slice_))]
-    if not seen:
-        return Span(at_s, at_s, 0.0)
-    covered, (since, until) = 0.0, seen[0]
-    for start, end in seen[1:]:
-        # Slices of one minute that follow one another leave no gap, though a quiet tick or two may lie between.
-        if start - until > _longest_pause(slices):
-            covered, since = covered + until - since, start
-        until = max(until, end)
-    last = max(min(until, at_s), since)
-    return Span(seen[0][0], last, covered + last - since)
-
-
-def _longest_pause(slices: Sequence[Slice]) -> float:
-    return 2.0 * max(slice_.length_s for slice_ in slices)
-
-
-def _seen(slice_: Slice) -> tuple[float, float] | None:
-    """The part of the slice between its first and its last tick with a run or a look at a queue."""
-    ticks = {tick for runs in slice_.runs.values() for tick in runs.ticks}
-    ticks |= {tick for depths in slice_.depths.values() for tick in depths}
-    if not ticks:
-        return None
-    tick_s = slice_.length_s / TICKS
-    return slice_.start_s + min(ticks) * tick_s, slice_.start_s + (max(ticks) + 1) * tick_s
 
 
 def scatter(sketch: Sketch) -> float:

@@ -7,7 +7,7 @@ from tidegate.facts.planned import EntryPlan
 from tidegate.facts.unknown import Maybe, Unknown, known
 from tidegate.model.plan.bounds import added, largest, scaled, split
 from tidegate.model.plan.demand import Demand, Entry
-from tidegate.model.plan.entries import Situation
+from tidegate.model.plan.situation import Situation
 
 _ALONE_TOO_MUCH = Unknown("what comes beside the entries is too much already")
 

@@ -133,8 +133,12 @@ def _error_s(runs: Mapping[Key, float], mean: Mapping[Key, float], account: Acco
     """The half-width for the sum of mean run times: residuals by tick, so that what slows all tasks at once is in it."""
     weights = {key: runs[key] / account.count(key) for key in mean}
     residuals = []
-    for cell in account.cells:
-        parts = [weights[key] * (cell[key].run_ns / NS - mean[key] * cell[key].runs) for key in mean if key in cell]
+    for cell in account.timeline.cells:
+        parts = [
+            weights[key] * (cell.ticks[key].run_ns / NS - mean[key] * cell.ticks[key].runs)
+            for key in mean
+            if key in cell.ticks
+        ]
         if parts:
             residuals.append(sum(parts))
     return half_width(residuals)
