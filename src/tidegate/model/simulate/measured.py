@@ -42,7 +42,7 @@ def scenario_of(question: Question) -> Scenario:
     return Scenario(
         hosts=tuple(_groups(fleet, coming)),
         tasks=tuple(_tasks(question, account, fleet, names)),
-        entries=tuple(_entries(coming, account, names)),
+        entries=tuple(_entries(question, coming, account, names)),
         arrivals=tuple(_arrivals(coming, account, names)),
         broker=BrokerSettings(
             visibility_timeout_s=question.visibility_timeout_s,
@@ -61,7 +61,7 @@ def _bytes(value: object) -> int:
 def _notes(account: Account, fleet: Fleet) -> tuple[str, ...]:
     runs = sum(ran.count for ran in account.ran.values())
     return (
-        f"made from {runs:,} runs in {account.span.covered_s:.0f} s on {len(fleet.workers)} workers",
+        f"made from {runs:,} runs in {account.timeline.covered_s:.0f} s on {len(fleet.workers)} workers",
         "not measured, so taken as Celery's defaults: prefetch, acknowledgement, expiry, priorities, retry delays",
     )
 
@@ -203,22 +203,32 @@ def _retry(keys: Sequence[Key], account: Account) -> Retry | None:
     return Retry(share=min(1.0, retried / runs)) if retried else None
 
 
-def _entries(coming: Coming, account: Account, names: Mapping[tuple[str, str], str]) -> Iterator[Entry]:
+def _entries(
+    question: Question, coming: Coming, account: Account, names: Mapping[tuple[str, str], str]
+) -> Iterator[Entry]:
+    schedule = {entry.name: entry for entry in question.entries} if known(question.entries) else {}
     for entry in coming.entries:
         roots = [key for key in account.ran if key.entry == entry.name and account.runs(key).firings]
         roots = roots or [key for key in account.ran if key.task == entry.task]
-        if roots and entry.per_s > 0:
-            root = max(roots, key=lambda key: account.runs(key).firings)
-            yield Entry(name=entry.name, task=names[root.task, root.queue], every_s=1 / entry.per_s)
+        if not roots or entry.per_s <= 0:
+            continue
+        root = max(roots, key=lambda key: account.runs(key).firings)
+        expires_s = schedule[entry.name].expires_s if entry.name in schedule else None
+        yield Entry(
+            name=entry.name,
+            task=names[root.task, root.queue],
+            every_s=float(f"{1 / entry.per_s:.7g}"),
+            expires_s=expires_s if known(expires_s) else None,
+        )
 
 
 def _arrivals(coming: Coming, account: Account, names: Mapping[tuple[str, str], str]) -> Iterator[Arrivals]:
     """What is no child and comes of no known entry, as Poisson streams."""
     rates: dict[str, float] = defaultdict(float)
     for key, per_s in coming.other.items():
-        if key in account.ran and account.rate(key) > 0:
-            roots = account.runs(key).firings / account.span.covered_s
-            rates[names[key.task, key.queue]] += roots * per_s / account.rate(key)
+        if key in account.ran:
+            roots = account.runs(key).firings / account.count(key)
+            rates[names[key.task, key.queue]] += roots * per_s
     for name, per_s in rates.items():
         if per_s > 0:
             yield Arrivals(name=name, task=name, rate_per_s=per_s)
