@@ -146,7 +146,7 @@ class RingSink:
     def __init__(self, rings: Rings, writer: SlotWriter) -> None:
         self._writer = writer
         self.busy = rings.busy
-        self._fresh = int(Flag.FRESH)
+        self._fresh = Flag.FRESH
 
     def begin(self, described: tuple[Any, ...], start_us: int, outside_us: int) -> Started:
         """Says so in shared memory, where it stays readable when the process is killed."""
