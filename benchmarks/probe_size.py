@@ -9,7 +9,7 @@ from benchmarks.instruments import note
 from tidegate.broker import ledger
 from tidegate.broker.address import parse_address
 from tidegate.broker.client import Broker, connect
-from tidegate.broker.merging import TURN_S, Turn
+from tidegate.broker.merging import Turn
 from tidegate.config import APP_SETTINGS
 from tidegate.demo.broker import PrivateBroker
 from tidegate.facts.unknown import known
@@ -17,14 +17,16 @@ from tidegate.observe.measured import read_measured
 from tidegate.observe.probe.clock import BrokerClock
 from tidegate.observe.probe.counting import Counting
 from tidegate.observe.probe.outbox import Outbox
-from tidegate.observe.probe.rings import Run
-from tidegate.observe.probe.run import Ended, Flag, Started
+from tidegate.observe.probe.run import Flag, Kind, Names, Run
 
 TASKS, QUEUES = 100, 10
 #: A day that lies ahead, or the server would let the records of the past go at once.
 DAY_S = (int(time.time()) // 21_600 + 2) * 21_600
 DEFAULTS = {setting.name.removeprefix("tidegate_probe_"): setting.default for setting in APP_SETTINGS}
 KEEP_S, MOST_KEYS, MOST_BYTES = (int(DEFAULTS[name]) for name in ("keep_s", "max_keys", "max_bytes"))
+KINDS = [
+    Kind(Names(f"shop.orders.tasks.refresh_{task}", "", f"queue-{queue}", "")) for queue in range(QUEUES) for task in range(TASKS)
+]  # fmt: skip
 
 
 class Simulated(BrokerClock):
@@ -48,21 +50,21 @@ class Process:
         self.outbox = Outbox(name, self.counting.slices, KEEP_S, MOST_KEYS)
         self.serial = 0
 
-    def run(self, count: int) -> Iterator[tuple[int, Run]]:
+    def run(self, count: int) -> list[Run]:
         """So many runs that ended during the last minute, spread over all combinations of task and queue."""
         ends = sorted(self.clock.now_s - self.chance.uniform(0, 59) for _ in range(count))
-        for number, end_s in enumerate(ends):
-            task, queue = (self.serial + number) % TASKS, (self.serial + number) // TASKS % QUEUES
-            run_s = self.chance.lognormvariate(-3 + task / 25, 0.4)
-            wait_s = self.chance.expovariate(1.0)
-            start_s = end_s - run_s
-            busy = self.chance.randint(1, 4)
-            started = Started(
-                self.serial + number + 1, f"shop.orders.tasks.refresh_{task}", "", f"queue-{queue}", "", int(start_s * 1e6),
-                start_s - wait_s, None, f"gen{number % 7}@web-{number % 3}", self.chance.getrandbits(32), Flag.FIRST, busy, 100,
-            )  # fmt: skip
-            yield busy, (started, Ended(started.serial, int(end_s * 1e6), int(run_s * 3e5), busy, "success"))
-        self.serial += count
+        return [self._one(end_s) for end_s in ends]
+
+    def _one(self, end_s: float) -> Run:
+        self.serial += 1
+        task, kind = self.serial % TASKS, KINDS[self.serial % (TASKS * QUEUES)]
+        run_s, wait_s = self.chance.lognormvariate(-3 + task / 25, 0.4), self.chance.expovariate(1.0)
+        start_us, end_us = int((end_s - run_s) * 1e6), int(end_s * 1e6)
+        busy = self.chance.randint(1, 4)
+        return Run(
+            busy, kind, f"web-{self.serial % 3}", None, Flag.FIRST, busy, busy, 0, self.chance.getrandbits(32), self.serial,
+            start_us, end_us, int(run_s * 3e5), 100, start_us / 1e6 - wait_s, 0.0,
+        )  # fmt: skip
 
     def fold(self, broker: Broker, most_bytes: int) -> None:
         letters = self.outbox.letters(self.clock.now_s, most_bytes)
@@ -91,5 +93,9 @@ def day(processes: int, runs_per_minute: int, hours: int = 24, cap: int = MOST_B
         keys = max(len(slice_.runs) for slice_ in measured.slices)
         runs = sum(runs.run.count for slice_ in measured.slices for runs in slice_.runs.values())
         folded = sum(slice_.counts["keys_folded"] for slice_ in measured.slices)
-        lengths = [(length, len(list(group))) for length, group in itertools.groupby(s.length_s for s in measured.slices)]
-        note(f"  read in {time.perf_counter() - began:.2f} s: {runs:,} runs, {keys} keys, {folded} folded, lengths {lengths}")
+        lengths = [
+            (length, len(list(group))) for length, group in itertools.groupby(s.length_s for s in measured.slices)
+        ]
+        note(
+            f"  read in {time.perf_counter() - began:.2f} s: {runs:,} runs, {keys} keys, {folded} folded, lengths {lengths}"
+        )

@@ -117,7 +117,9 @@ def ratios(kind: str, arguments: list[str], rounds: int, count: int) -> dict[str
             for way in order:
                 probe, more = ways[way]
                 found[way].append(pace(client, server.url, count, *arguments, *more, probe=probe))
-            line = ", ".join(f"{way} {runs[-1].per_s:.0f}/s {runs[-1].cpu_s * 1e6:.0f} µs" for way, runs in found.items())
+            line = ", ".join(
+                f"{way} {runs[-1].per_s:.0f}/s {runs[-1].cpu_s * 1e6:.0f} µs" for way, runs in found.items()
+            )
             note(f"  {kind}, round {number + 1} of {rounds}: {line}")
     return found
 
