@@ -207,9 +207,9 @@ def test_above_the_cap_older_stretches_are_merged_earlier_and_nothing_is_lost(br
 
 
 def test_what_does_not_fit_even_so_loses_its_least_busy_keys_and_says_how_many(broker):
-    keys = [Key(f"proj.task{number}", "celery") for number in range(400)]
-    whole = Slice(DAY_S)
-    for number, key in enumerate(keys):
+    whole, chance = Slice(DAY_S), random.Random(1)
+    for number in range(400):
+        key = Key(f"proj.task{chance.getrandbits(64)}", "celery")
         whole.runs.update(minute(DAY_S, runs=number % 9 + 1, key=key).runs)
     write(broker, whole, "a")
     runs = counted(broker)["success"]

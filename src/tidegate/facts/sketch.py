@@ -6,7 +6,7 @@ buckets; a task's run times usually fill some fifty. Everything is counted in wh
 for the sum), so no order of merging changes a digit.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from math import ceil, log
 
 ACCURACY = 0.01  # α in the paper
@@ -61,6 +61,27 @@ class Sketch:
         else:
             bucket = ceil(log(seconds) * _MULTIPLIER)
             self.buckets[bucket] = self.buckets.get(bucket, 0) + 1
+
+    def add_us(self, durations_us: Sequence[int]) -> None:
+        """Counts many durations in whole microseconds, none of them negative, at less than half the cost of `add`."""
+        if not durations_us:
+            return
+        low, high = min(durations_us), max(durations_us)
+        if low < 0 or high > MOST_S * 1e6:
+            for us in durations_us:
+                self.add(us / 1e6)
+            return
+        none_yet = not self.total_ns and not self.zeros and not self.buckets
+        self.low_ns = low * 1000 if none_yet else min(self.low_ns, low * 1000)
+        self.high_ns = high * 1000 if none_yet else max(self.high_ns, high * 1000)
+        self.total_ns += sum(durations_us) * 1000
+        buckets = self.buckets
+        for us in durations_us:
+            if us:
+                bucket = ceil(log(us / 1e6) * _MULTIPLIER)
+                buckets[bucket] = buckets.get(bucket, 0) + 1
+            else:
+                self.zeros += 1
 
     def merge(self, other: "Sketch") -> None:
         """Takes in all that the other counted; costs one step per bucket of the other."""

@@ -21,7 +21,7 @@ from tidegate.observe.probe.clock import BrokerClock
 from tidegate.observe.probe.counting import Counting
 from tidegate.observe.probe.link import Away, Link, refusal_among
 from tidegate.observe.probe.outbox import Letter, Outbox
-from tidegate.observe.probe.rings import Run
+from tidegate.observe.probe.run import Names, Run
 from tidegate.observe.probe.settings import ProbeSettings
 
 log = logging.getLogger("tidegate.probe")
@@ -37,8 +37,12 @@ _WORKERS_KEPT_S = 3600
 class Source:
     """Where a collector gets what it counts: the worker's own side of it (worker.py)."""
 
-    def drain(self) -> list[tuple[int, Run]]:
-        """Runs that ended since the last call, with their slots."""
+    def drain(self) -> list[Run]:
+        """Runs that ended since the last call."""
+        raise NotImplementedError
+
+    def skipped(self) -> list[tuple[str, Names]]:
+        """Outcome and names of messages that were taken and not run, since the last call."""
         raise NotImplementedError
 
     def seen(self, counting: Counting, *, gone: bool) -> WorkerSeen:
@@ -79,10 +83,6 @@ class Collector:
         self._spread = zlib.crc32(process.encode()) / 2**32
         self._next_turn_s = time.monotonic() + TURN_S * (1 + self._spread)
         self._complained: set[str] = set()
-
-    def skipped(self, outcome: str, task: str, exchange: str, routing_key: str, entry: str) -> None:
-        """Counts a message that was taken and not run."""
-        self._counting.skipped(outcome, task, exchange, routing_key, entry)
 
     def start(self) -> None:
         """Starts the thread, once."""
@@ -129,6 +129,8 @@ class Collector:
 
     def _collect(self) -> None:
         self._counting.add(self._source.drain())
+        for outcome, names in self._source.skipped():
+            self._counting.skipped(outcome, names)
 
     def _fold(self, *, gone: bool = False) -> None:
         self._learn_clock()

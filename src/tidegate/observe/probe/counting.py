@@ -1,36 +1,47 @@
-"""Runs into slices: every run is counted in the minute of its end, by task, queue and entry. About 10 µs a run."""
+"""Runs into slices: every run is counted in the minute of its end, by task, queue and entry. Some 4 µs a run."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Mapping
+from operator import attrgetter
 from typing import NamedTuple
 
-from tidegate.facts.measured import FIRINGS_FOLLOWED, OTHERS, TICKS, Busy, Depth, Followed, Key, Runs, Slice, Tick
+from tidegate.facts.measured import FIRINGS_FOLLOWED, OTHERS, TICKS, Depth, Followed, Key, Runs, Slice
 from tidegate.facts.sketch import Sketch
 from tidegate.observe.probe.clock import BrokerClock
 from tidegate.observe.probe.recorder import NO_SLOT
-from tidegate.observe.probe.rings import Run
-from tidegate.observe.probe.run import Ended, Flag, Started, sendable
-from tidegate.observe.probe.waits import Waits
+from tidegate.observe.probe.run import Flag, Kind, Names, Run
+from tidegate.observe.probe.tally import Tally, note_firing
+from tidegate.observe.probe.waits import OddStamp, Waits
 
 MINUTE_S = 60
-_TICK_S = MINUTE_S // TICKS
+_MINUTE_US = MINUTE_S * 1_000_000
+_TICK_US = _MINUTE_US // TICKS
 #: A firing is counted where it began, unless that minute may be final.
 _OPEN_S = 45.0
 #: Bounds of what comes from messages, so that no flood of names fills the memory.
 _MOST_ENTRIES = 1000
 _MOST_CHILDREN = 100
 _MOST_QUEUES = 500
-_MOST_NAMES = 20_000
-#: Up to so many busy slots are told apart one by one, more by steps of a sixteenth.
-_EXACT_BUSY = 32
 #: A slot that stood longer between two runs had something else to do than to fetch the next message.
-_LONGEST_TURNAROUND_S = 60.0
+_LONGEST_TURNAROUND_US = 60_000_000
+_NOT_WAITED_FOR = Flag.FRESH | Flag.REDELIVERED
 
 QueueOf = Callable[[str, str], str]
 
 
-class _Slot(NamedTuple):
+class _Last(NamedTuple):
     serial: int
     end_us: int
+
+
+class _Minute:
+    """One slice while runs are put into it."""
+
+    def __init__(self, slice_: Slice, anchor_s: float) -> None:
+        self.slice = slice_
+        #: Its start on the monotonic clock.
+        self.from_us = round((slice_.start_s - anchor_s) * 1e6)
+        self.to_us = self.from_us + _MINUTE_US
+        self.tallies: dict[Kind, Tally] = {}
 
 
 class Counting:
@@ -43,9 +54,8 @@ class Counting:
         self, clock: BrokerClock, queue_of: QueueOf, is_limited: Callable[[str], bool], most_keys: int = 2000
     ) -> None:
         self.slices: dict[int, Slice] = {}
-        #: Since the worker started: runs, the time they took, their CPU time and what their processes spent beside them.
+        #: Since the worker started: runs, their CPU time, and what their processes spent beside them.
         self.runs = 0
-        self.run_us = 0
         self.cpu_us = 0
         self.outside_us = 0
         self._clock = clock
@@ -53,8 +63,7 @@ class Counting:
         self._is_limited = is_limited
         self._most_keys = most_keys
         self._waits = Waits()
-        self._slots: dict[int, _Slot] = {}
-        self._names: dict[str, str] = {}
+        self._slots: dict[int, _Last] = {}
         self._last_end_us = 0
 
     def slice_at(self, at_s: float) -> Slice:
@@ -67,103 +76,93 @@ class Counting:
                 self._waits.forget_lags()
         return slice_
 
-    def add(self, runs: Iterable[tuple[int, Run]]) -> None:
-        """Counts runs that ended, each with the slot it ran in."""
-        for slot, (started, ended) in sorted(runs, key=_end):
-            known = self._slots.get(slot)
-            if known is not None and ended.serial <= known.serial:
+    def add(self, runs: list[Run]) -> None:
+        """Counts runs that ended."""
+        minute = None
+        for run in sorted(runs, key=attrgetter("end_us")):
+            last = self._slots.get(run.slot)
+            if last is not None and run.serial <= last.serial:
                 # It was found twice: as the last thing its killed process did, and as what it had not finished.
                 continue
-            self._add(slot, known, started, ended)
-            if slot != NO_SLOT:
-                self._slots[slot] = _Slot(ended.serial, ended.end_us)
-            self._last_end_us = max(self._last_end_us, ended.end_us)
+            if minute is None or not minute.from_us <= run.end_us < minute.to_us:
+                self._close(minute)
+                minute = _Minute(self.slice_at(self._clock.at(run.end_us)), self._clock.anchor_s)
+            self._add(minute, last, run)
+            if run.slot != NO_SLOT:
+                self._slots[run.slot] = _Last(run.serial, run.end_us)
+            self._last_end_us = max(self._last_end_us, run.end_us)
+        self._close(minute)
 
-    def skipped(self, outcome: str, task: str, exchange: str, routing_key: str, entry: str) -> None:
+    def skipped(self, outcome: str, names: Names) -> None:
         """Counts a message that was taken and not run: expired, revoked, rejected."""
         slice_ = self.slice_at(self._clock.now())
-        key = Key(self._name(task), self._name(self._queue_of(exchange, routing_key)), self._name(entry))
-        self._runs(slice_, key).outcomes[outcome] += 1
+        self._runs(slice_, self._key(names)).outcomes[outcome] += 1
 
     def depth(self, queue: str, messages: int) -> None:
         """Counts one look at a queue's length."""
         at_s = self._clock.now()
         slice_ = self.slice_at(at_s)
-        depths = slice_.depths.setdefault(self._name(queue), {})
-        tick = _tick(at_s, slice_)
-        depth = depths.get(tick)
-        depths[tick] = Depth(1, messages) if depth is None else Depth(depth.looks + 1, depth.messages + messages)
+        depths = slice_.depths.setdefault(queue, {})
+        tick = int((at_s - slice_.start_s) * TICKS / MINUTE_S)
+        was = depths.get(tick, Depth(0, 0))
+        depths[tick] = Depth(was.looks + 1, was.messages + messages)
 
-    def _add(self, slot: int, known: _Slot | None, started: Started, ended: Ended) -> None:
-        run_us = max(0, ended.end_us - started.start_us)
-        start_s, end_s = self._clock.at(started.start_us), self._clock.at(ended.end_us)
-        slice_ = self.slice_at(end_s)
-        queue = self._name(self._queue_of(started.exchange, started.routing_key))
-        entry = self._name(started.entry)
-        runs = self._runs(slice_, Key(self._name(started.task), queue, entry))
-        runs.run.add(run_us / 1e6)
-        runs.outcomes[ended.outcome] += 1
-        self._count_load(runs, started, ended, run_us, _tick(end_s, slice_))
-        self._count_wait(slice_, runs, slot, known, started, start_s, queue)
-        if ended.children:
-            self._count_children(runs, ended.children)
-        if started.flags & Flag.FIRST and not started.flags & Flag.REDELIVERED:
-            self._count_firing(slice_, runs, started, start_s, queue, entry)
-        if entry:
-            _follow(slice_, entry, started.root, run_us * 1000)
-
-    def _count_load(self, runs: Runs, started: Started, ended: Ended, run_us: int, tick: int) -> None:
+    def _add(self, minute: _Minute, last: _Last | None, run: Run) -> None:
+        tally = minute.tallies.get(run.kind)
+        if tally is None:
+            tally = minute.tallies[run.kind] = self._tally(minute.slice, run.kind.names)
+        run_us = max(0, run.end_us - run.start_us)
+        tick = (run.end_us - minute.from_us) // _TICK_US
+        tally.add(tick, (run.busy + run.busy_at_end + 1) // 2, run_us, run.cpu_us, run.outcome)
         self.runs += 1
-        self.run_us += run_us
-        self.cpu_us += ended.cpu_us
-        self.outside_us += started.outside_us
-        busy = rounded_busy((started.busy + ended.busy + 1) // 2)
-        was = runs.busy.get(busy)
-        seen = (1, run_us * 1000, ended.cpu_us * 1000)
-        runs.busy[busy] = Busy(*seen) if was is None else Busy(was[0] + 1, was[1] + seen[1], was[2] + seen[2])
-        before = runs.ticks.get(tick)
-        runs.ticks[tick] = (
-            Tick(1, seen[1], 0) if before is None else Tick(before[0] + 1, before[1] + seen[1], before[2])
-        )
+        self.cpu_us += run.cpu_us
+        self.outside_us += run.outside_us
+        self._count_wait(minute.slice, tally, last, run)
+        if run.children is not None:
+            _count_children(tally.runs, run.children)
+        if run.flags & Flag.FIRST:
+            if run.start_us >= minute.from_us:
+                note_firing(tally.runs, (run.start_us - minute.from_us) // _TICK_US)
+            else:
+                self._count_earlier_firing(tally, run)
+        if tally.key.entry:
+            _follow(minute.slice, tally.key.entry, run.root, run_us * 1000)
 
-    def _count_wait(
-        self, slice_: Slice, runs: Runs, slot: int, known: _Slot | None, started: Started, start_s: float, queue: str
-    ) -> None:
-        waited = self._waits.wait(started, start_s, slice_)
-        runs.odd_stamps += waited.odd
-        if waited.wait_s is None or waited.published_s is None:
+    def _count_wait(self, slice_: Slice, tally: Tally, last: _Last | None, run: Run) -> None:
+        start_s = self._clock.at(run.start_us)
+        try:
+            due_s = self._waits.due(run, start_s, slice_)
+        except OddStamp:
+            tally.runs.odd_stamps += 1
             return
-        runs.wait.add(round(waited.wait_s, 6))
-        idle_us = started.start_us - self._last_end_us
-        if self._last_end_us and idle_us > 0 and started.flags & Flag.FIRST:
-            self._waits.met_idle(started, waited, idle_us / 1e6, slice_)
-        if known is None or started.flags & (Flag.FRESH | Flag.REDELIVERED):
+        if due_s is None:
             return
-        gap_s = (started.start_us - known.end_us) / 1e6
-        waited_for_slot = waited.published_s + self._waits.lag_of(started) < self._clock.at(known.end_us)
-        room = queue in slice_.turnaround or len(slice_.turnaround) < _MOST_QUEUES
-        if room and waited_for_slot and 0 <= gap_s < _LONGEST_TURNAROUND_S and not self._is_limited(started.task):
-            slice_.turnaround.setdefault(queue, Sketch()).add(gap_s)
+        wait_us = round((start_s - due_s) * 1e6)
+        tally.waits_us.append(wait_us)
+        if self._last_end_us and run.flags & Flag.FIRST and run.busy == 1:
+            self._waits.met_idle(run, wait_us, (run.start_us - self._last_end_us) / 1e6, slice_)
+        # The slot stood still although the message was there when its last run ended.
+        if last is None or run.flags & _NOT_WAITED_FOR or tally.limited:
+            return
+        gap_us = run.start_us - last.end_us
+        if 0 <= gap_us < wait_us - self._waits.lag_of(run) * 1e6 and gap_us < _LONGEST_TURNAROUND_US:
+            tally.gaps_us.append(gap_us)
 
-    def _count_firing(
-        self, slice_: Slice, runs: Runs, started: Started, start_s: float, queue: str, entry: str
-    ) -> None:
+    def _count_earlier_firing(self, tally: Tally, run: Run) -> None:
+        """Counts a firing in the minute in which it began, while that is open, else at the start of this one."""
+        start_s = self._clock.at(run.start_us)
         began = self.slices.get(int(start_s // MINUTE_S) * MINUTE_S)
-        tick = 0
-        if began is slice_:
-            tick = _tick(start_s, slice_)
-        elif began is not None and self._clock.now() < began.start_s + MINUTE_S + _OPEN_S:
-            runs, tick = self._runs(began, Key(self._name(started.task), queue, entry)), _tick(start_s, began)
-        runs.firings += 1
-        was = runs.ticks.get(tick)
-        runs.ticks[tick] = Tick(0, 0, 1) if was is None else Tick(was.runs, was.run_ns, was.firings + 1)
+        if began is None or self._clock.now() > began.start_s + MINUTE_S + _OPEN_S:
+            note_firing(tally.runs, 0)
+        else:
+            note_firing(self._runs(began, tally.key), int((start_s - began.start_s) * TICKS / MINUTE_S))
 
-    def _count_children(self, runs: Runs, children: dict[str, int]) -> None:
-        for name, count in children.items():
-            child = self._name(name)
-            if child not in runs.children and len(runs.children) >= _MOST_CHILDREN:
-                child = OTHERS.task
-            runs.children[child] += count
+    def _tally(self, slice_: Slice, names: Names) -> Tally:
+        key = self._key(names)
+        return Tally(key, self._runs(slice_, key), self._is_limited(names.task))
+
+    def _key(self, names: Names) -> Key:
+        return Key(names.task, self._queue_of(names.exchange, names.routing_key), names.entry)
 
     def _runs(self, slice_: Slice, key: Key) -> Runs:
         runs = slice_.runs.get(key)
@@ -173,30 +172,20 @@ class Counting:
             runs = slice_.runs[key] = Runs()
         return runs
 
-    def _name(self, name: str) -> str:
-        """The name as it can be written down; one and the same object every time."""
-        known = self._names.get(name)
-        if known is None:
-            if len(self._names) >= _MOST_NAMES:
-                self._names.clear()
-            known = self._names[name] = sendable(name)
-        return known
+    def _close(self, minute: _Minute | None) -> None:
+        if minute is not None:
+            turnaround = minute.slice.turnaround
+            for tally in minute.tallies.values():
+                tally.flush()
+                queue = tally.key.queue
+                if tally.gaps_us and (queue in turnaround or len(turnaround) < _MOST_QUEUES):
+                    turnaround.setdefault(queue, Sketch()).add_us(tally.gaps_us)
 
 
-def rounded_busy(slots: int) -> int:
-    """The number of busy slots, exact up to 32, then by steps of a sixteenth: a thousand greenlets are 100 numbers."""
-    if slots <= _EXACT_BUSY:
-        return slots
-    step = 1 << (slots.bit_length() - 5)
-    return (slots + step // 2) // step * step
-
-
-def _end(run: tuple[int, Run]) -> int:
-    return run[1][1].end_us
-
-
-def _tick(at_s: float, slice_: Slice) -> int:
-    return min(TICKS - 1, max(0, int((at_s - slice_.start_s) / _TICK_S)))
+def _count_children(runs: Runs, children: Mapping[str, int]) -> None:
+    for name, count in children.items():
+        known = name in runs.children or len(runs.children) < _MOST_CHILDREN
+        runs.children[name if known else OTHERS.task] += count
 
 
 def _follow(slice_: Slice, entry: str, root: int, run_ns: int) -> None:

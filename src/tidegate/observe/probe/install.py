@@ -3,14 +3,13 @@
 import atexit
 import logging
 import os
-import time
 from pathlib import Path
 from typing import Any
 
 from celery import bootsteps, signals
 
 from tidegate.errors import TidegateError
-from tidegate.observe.probe.recorder import Recorder, RingSink
+from tidegate.observe.probe.recorder import RingRecorder
 from tidegate.observe.probe.rings import Rings
 from tidegate.observe.probe.settings import check_early, probe_settings
 from tidegate.observe.probe.stamps import Stamps
@@ -110,7 +109,7 @@ def _enter_pool_process(**_: Any) -> None:
     if index >= rings.slots:
         rings.note_without_slot()
         return
-    recorder = Recorder(RingSink(rings, rings.writer(index, os.getpid())), time.process_time_ns, alone=True)
+    recorder = RingRecorder(rings, index)
     _stamps.clock, _stamps.published = rings.clock, recorder.published
     connect_runs(recorder)
 

@@ -1,6 +1,6 @@
-"""What runs on the task's own path: two handlers around every run, some ten microseconds in all, that never raise.
+"""What runs on the task's own path: two handlers around every run, some microseconds in all, that never raise.
 
-In a pool of processes each writes to its slot of shared memory (`rings.py`); in threads, greenlets and the solo pool
+In a pool of processes each writes to its slot of shared memory (rings.py); in threads, greenlets and the solo pool
 finished runs wait in a queue of the same process.
 """
 
@@ -10,30 +10,29 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Any
 
-import msgspec
-
-from tidegate.observe.probe.rings import Rings, Run, SlotWriter
+from tidegate.observe.probe.rings import Rings, SlotWriter
 from tidegate.observe.probe.run import (
+    FAILURE,
     MOST_CHILDREN,
     OTHER_CHILDREN,
     OUTCOME_OF_STATE,
-    Ended,
-    Flag,
-    Started,
-    described,
+    Kind,
+    Names,
+    Run,
+    machine_of,
     name_of,
-    sendable,
+    said_of,
 )
 
 log = logging.getLogger("tidegate.probe")
 
 #: Runs that wait for the collector at most; at a thousand a second it is more than a minute behind then.
 MOST_WAITING = 100_000
-
 #: Where nobody can tell which slot it was: a greenlet lives for one run.
 NO_SLOT = -1
+_MOST_KNOWN = 10_000
 
 _now_ns = time.monotonic_ns
 Clock = Callable[[], int]
@@ -44,46 +43,41 @@ def no_clock() -> int:
     return 0
 
 
-class Sink(Protocol):
-    """Where runs go."""
-
-    def begin(self, described: tuple[Any, ...], start_us: int, outside_us: int) -> Started:
-        """Says that a run has begun."""
-
-    def end(self, started: Started, ended: Ended) -> None:
-        """Says that it has ended."""
-
-    def busy(self) -> int:
-        """How many slots of the worker are busy."""
-
-
-class _Current:
-    """What the process runs at the moment."""
-
-    started: Started | None = None
-    cpu_ns: int = 0
-    children: dict[str, int] | None = None
-
-
-class _CurrentOfThread(threading.local):
-    """What this thread, or greenlet, runs at the moment."""
-
-    started: Started | None = None
-    cpu_ns: int = 0
-    children: dict[str, int] | None = None
-
-
 class Recorder:
     """The handlers of one process. Where one of them fails, it says so once and is silent from then on."""
 
-    def __init__(self, sink: Sink, cpu_clock_ns: Clock, *, alone: bool) -> None:
-        """`alone`: the process runs one task at a time, so that what its threads publish is that task's."""
-        self.sink = sink
-        self.broken = False
-        self._cpu_ns = cpu_clock_ns
-        self._current = _Current() if alone else _CurrentOfThread()
-        self._alone = alone
-        self._idle_since_ns = cpu_clock_ns()
+    broken = False
+
+    def prerun(self, task: Any = None, **_: Any) -> None:
+        """Handler of `task_prerun`."""
+        raise NotImplementedError
+
+    def postrun(self, task: Any = None, state: Any = None, **_: Any) -> None:
+        """Handler of `task_postrun`."""
+        raise NotImplementedError
+
+    def published(self, task: object) -> str:
+        """Notes that the present run published a message, and gives the entry it goes back to; empty outside of runs."""
+        raise NotImplementedError
+
+    def give_up(self, error: Exception) -> None:
+        """Says once what is broken; from then on nothing is recorded in this process."""
+        # A soft time limit strikes wherever the process happens to be: that is no fault of ours.
+        if type(error).__name__ != "SoftTimeLimitExceeded":
+            self.broken = True
+            log.warning("the probe can't record runs and is off in this process (%s: %s)", type(error).__name__, error)
+
+
+class RingRecorder(Recorder):
+    """Writes to a slot of shared memory; for a process that runs one task at a time."""
+
+    def __init__(self, rings: Rings, index: int) -> None:
+        self._writer = SlotWriter(rings, index)
+        self._busy = rings.busy
+        self._running = False
+        self._entry = ""
+        self._children: dict[str, int] | None = None
+        self._began_ns = self._idle_since_ns = time.process_time_ns()
 
     def prerun(self, task: Any = None, **_: Any) -> None:
         """Handler of `task_prerun`."""
@@ -93,125 +87,158 @@ class Recorder:
             said = task.request.__dict__
             if said.get("is_eager"):
                 return
-            current, cpu_ns = self._current, self._cpu_ns()
-            outside_us = (cpu_ns - self._idle_since_ns) // 1000 if self._alone else 0
-            current.children = None
-            current.cpu_ns = cpu_ns
-            current.started = self.sink.begin(described(said, task.name), _now_ns() // 1000, outside_us)
+            read = said_of(said, task.name)
+            self._entry = read[0][3]
+            self._children = None
+            self._began_ns = cpu_ns = time.process_time_ns()
+            outside_us = (cpu_ns - self._idle_since_ns) // 1000
+            self._writer.begin(read, self._busy() + 1, _now_ns() // 1000, outside_us)
+            self._running = True
         except Exception as error:  # noqa: BLE001  whatever breaks here, the task goes on
-            self._give_up(error)
+            self.give_up(error)
 
     def postrun(self, task: Any = None, state: Any = None, **_: Any) -> None:
         """Handler of `task_postrun`."""
-        current = self._current
-        started = current.started
-        if started is None or self.broken:
+        if not self._running or self.broken:
             return
         try:
             if task.request.__dict__.get("is_eager"):
                 return
-            current.started = None
-            cpu_ns = self._idle_since_ns = self._cpu_ns()
-            outcome = OUTCOME_OF_STATE.get(state, "failure")
-            cpu_us, end_us = (cpu_ns - current.cpu_ns) // 1000, _now_ns() // 1000
-            self.sink.end(started, Ended(started.serial, end_us, cpu_us, self.sink.busy(), outcome, current.children))
+            self._running = False
+            cpu_ns = self._idle_since_ns = time.process_time_ns()
+            outcome = OUTCOME_OF_STATE.get(state, FAILURE)
+            cpu_us = (cpu_ns - self._began_ns) // 1000
+            self._writer.end(self._busy(), outcome, _now_ns() // 1000, cpu_us, self._children)
         except Exception as error:  # noqa: BLE001
-            self._give_up(error)
+            self.give_up(error)
 
     def published(self, task: object) -> str:
-        """Notes that the present run published a message, and gives the entry it goes back to; empty outside of runs."""
-        current = self._current
-        started = current.started
-        if started is None:
+        """Notes a child of what the process runs, whichever of its threads published it."""
+        if not self._running:
             return ""
-        children = current.children
-        if children is None:
-            children = current.children = {}
-        name = sendable(name_of(task))
-        if name not in children and len(children) >= MOST_CHILDREN:
-            name = OTHER_CHILDREN
-        children[name] = children.get(name, 0) + 1
-        return started.entry
-
-    def _give_up(self, error: Exception) -> None:
-        # A soft time limit strikes wherever the process happens to be: that is no fault of ours.
-        if type(error).__name__ != "SoftTimeLimitExceeded":
-            self.broken = True
-            log.warning("the probe can't record runs and is off in this process (%s: %s)", type(error).__name__, error)
+        if self._children is None:
+            self._children = {}
+        note_child(self._children, task)
+        return name_of(self._entry)
 
 
-class RingSink:
-    """Writes to a slot of shared memory."""
+class Begun:
+    """A run that goes on in this process."""
 
-    def __init__(self, rings: Rings, writer: SlotWriter) -> None:
-        self._writer = writer
-        self.busy = rings.busy
-        self._fresh = int(Flag.FRESH)
+    __slots__ = ("busy", "children", "cpu_ns", "flags", "kind", "machine", "start_us", "told")
 
-    def begin(self, described: tuple[Any, ...], start_us: int, outside_us: int) -> Started:
-        """Says so in shared memory, where it stays readable when the process is killed."""
-        started = _started(self._writer.serial + 1, described, start_us, self.busy() + 1, outside_us, self._fresh)
-        self._fresh = 0
-        try:
-            self._writer.begin(started)
-        except UnicodeEncodeError:
-            started = _without_odd_letters(started)
-            self._writer.begin(started)
-        return started
-
-    def end(self, started: Started, ended: Ended) -> None:
-        """Puts the run into the ring."""
-        self._writer.end(ended)
+    def __init__(self, kind: Kind, machine: str, flags: int, busy: int, told: tuple[int, float, float]) -> None:
+        self.kind = kind
+        self.machine = machine
+        self.flags = flags
+        self.busy = busy
+        self.told = told
+        self.children: dict[str, int] | None = None
+        self.start_us = self.cpu_ns = 0
 
 
-class QueueSink:
+class _Thread(threading.local):
+    """What this thread, or greenlet, runs at the moment."""
+
+    begun: Begun | None = None
+
+
+class QueueRecorder(Recorder):
     """Keeps finished runs in this process until the collector takes them; `slot` tells threads apart."""
 
-    def __init__(self, slot: Callable[[], int]) -> None:
-        self.waiting: deque[tuple[int, Run]] = deque()
-        self.running: dict[int, Started] = {}
+    def __init__(self, cpu_clock_ns: Clock, slot: Callable[[], int]) -> None:
+        self.waiting: deque[Run] = deque()
+        self.running: dict[int, Begun] = {}
         self.dropped = 0
+        self._cpu_ns = cpu_clock_ns
         self._slot = slot
+        self._thread = _Thread()
+        self._kinds: dict[Any, Kind] = {}
+        self._machines: dict[Any, str] = {}
         # `next` can't be torn between threads, `+= 1` can.
         self._serials = itertools.count(1)
 
-    def begin(self, described: tuple[Any, ...], start_us: int, outside_us: int) -> Started:
-        """Keeps the run among those that run."""
-        started = _started(next(self._serials), described, start_us, len(self.running) + 1, outside_us, 0)
-        self.running[id(started)] = started
-        return started
+    def prerun(self, task: Any = None, **_: Any) -> None:
+        """Handler of `task_prerun`."""
+        if self.broken:
+            return
+        try:
+            said = task.request.__dict__
+            if said.get("is_eager"):
+                return
+            names, origin, root, stamp_s, eta_s, flags = said_of(said, task.name)
+            kind, machine = self._known(names, origin)
+            begun = Begun(kind, machine, flags, len(self.running) + 1, (root, stamp_s, eta_s))
+            self.running[id(begun)] = self._thread.begun = begun
+            begun.cpu_ns = self._cpu_ns()
+            begun.start_us = _now_ns() // 1000
+        except Exception as error:  # noqa: BLE001  whatever breaks here, the task goes on
+            self.give_up(error)
 
-    def busy(self) -> int:
-        """How many runs there are."""
-        return len(self.running)
+    def postrun(self, task: Any = None, state: Any = None, **_: Any) -> None:
+        """Handler of `task_postrun`."""
+        begun = self._thread.begun
+        if begun is None or self.broken:
+            return
+        try:
+            if task.request.__dict__.get("is_eager"):
+                return
+            self._thread.begun = None
+            cpu_us = (self._cpu_ns() - begun.cpu_ns) // 1000
+            self._end(begun, OUTCOME_OF_STATE.get(state, FAILURE), _now_ns() // 1000, cpu_us)
+        except Exception as error:  # noqa: BLE001
+            self.give_up(error)
 
-    def end(self, started: Started, ended: Ended) -> None:
-        """Keeps the run for the collector, or counts it as dropped where that one is far behind."""
-        self.running.pop(id(started), None)
-        if len(self.waiting) < MOST_WAITING:
-            self.waiting.append((self._slot(), (started, ended)))
-        else:
-            self.dropped += 1
+    def published(self, task: object) -> str:
+        """Notes a child of what this thread runs."""
+        begun = self._thread.begun
+        if begun is None:
+            return ""
+        if begun.children is None:
+            begun.children = {}
+        note_child(begun.children, task)
+        return begun.kind.names.entry
 
-    def drain(self) -> list[tuple[int, Run]]:
+    def drain(self) -> list[Run]:
         """All runs that ended since the last call."""
         return [self.waiting.popleft() for _ in range(len(self.waiting))]
 
+    def unfinished(self) -> list[tuple[int, str]]:
+        """(start, task) of what goes on."""
+        return [(begun.start_us, begun.kind.names.task) for begun in list(self.running.values())]
 
-def _started(
-    serial: int, described: tuple[Any, ...], start_us: int, busy: int, outside_us: int, more_flags: int
-) -> Started:
-    task, exchange, routing_key, entry, stamp, eta, origin, root, flags = described
-    flags |= more_flags
-    return Started(
-        serial, task, exchange, routing_key, entry, start_us, stamp, eta, origin, root, flags, busy, outside_us
-    )
+    def _end(self, begun: Begun, outcome: int, end_us: int, cpu_us: int) -> None:
+        busy = len(self.running)
+        self.running.pop(id(begun), None)
+        if len(self.waiting) >= MOST_WAITING:
+            self.dropped += 1
+            return
+        root, stamp_s, eta_s = begun.told
+        self.waiting.append(
+            Run(
+                self._slot(), begun.kind, begun.machine, begun.children, begun.flags, begun.busy, busy, outcome,
+                root, next(self._serials), begun.start_us, end_us, cpu_us, 0, stamp_s, eta_s,
+            )
+        )  # fmt: skip
+
+    def _known(self, names: Any, origin: Any) -> tuple[Kind, str]:
+        try:
+            return self._kinds[names], self._machines[origin]
+        except KeyError:
+            pass
+        except TypeError:
+            # A name that can't be looked up is none.
+            names, origin = tuple(map(name_of, names)), name_of(origin)
+        if len(self._kinds) >= _MOST_KNOWN or len(self._machines) >= _MOST_KNOWN:
+            self._kinds.clear()
+            self._machines.clear()
+        kind = self._kinds.setdefault(names, Kind(Names(*map(name_of, names))))
+        return kind, self._machines.setdefault(origin, machine_of(origin))
 
 
-def _without_odd_letters(started: Started) -> Started:
-    texts = {
-        field: sendable(value)
-        for field in started.__struct_fields__
-        if isinstance(value := getattr(started, field), str)
-    }
-    return msgspec.structs.replace(started, **texts)
+def note_child(children: dict[str, int], task: object) -> None:
+    """Counts a message that was published, by its task."""
+    name = name_of(task)
+    if name not in children and len(children) >= MOST_CHILDREN:
+        name = OTHER_CHILDREN
+    children[name] = children.get(name, 0) + 1

@@ -6,12 +6,10 @@ A smallest wait of seconds at a worker that had nothing to do says that it is be
 
 from collections import deque
 from math import isfinite
-from typing import NamedTuple
 
-from tidegate.broker.envelope import epoch
 from tidegate.facts.measured import Lag, Slice
 from tidegate.facts.merging import merged_lag
-from tidegate.observe.probe.run import Flag, Started
+from tidegate.observe.probe.run import NO_TIME, Flag, Run
 
 #: Stamps beyond these are no clocks that are wrong, but wrong stamps.
 _MOST_AHEAD_S = 86400.0
@@ -28,18 +26,11 @@ _MOST_MACHINES = 200
 #: A lag below this is how long messages take.
 _LEAST_LAG_S = 0.05
 _ENOUGH_LAGS = 3
+_NOT_TELLING = Flag.BROKER_CLOCK | Flag.REDELIVERED
 
 
-class Waited(NamedTuple):
-    """The wait of one message: `wait_s` None where it can't be told, `published_s` by the broker's clock."""
-
-    wait_s: float | None = None
-    published_s: float | None = None
-    odd: bool = False
-
-
-NOTHING = Waited()
-ODD = Waited(odd=True)
+class OddStamp(ValueError):
+    """The message says when it was published, and that can't be."""
 
 
 class Waits:
@@ -49,41 +40,46 @@ class Waits:
         self._leads: dict[str, deque[tuple[float, float]]] = {}
         self._lags: dict[str, Lag] = {}
 
-    def wait(self, started: Started, start_s: float, slice_: Slice) -> Waited:
-        """The wait of a message that started then, by the broker's clock; what it tells of clocks goes into the slice."""
-        if started.stamp is None:
-            return NOTHING
-        stamp_s = started.stamp if isinstance(started.stamp, float) else _number(started.stamp)
+    def due(self, run: Run, start_s: float, slice_: Slice) -> float | None:
+        """When the message was published, or its ETA if that is later, by the broker's clock; None where it says nothing.
+
+        `start_s` is when it started. What it tells of clocks goes into the slice. Raises OddStamp.
+        """
+        if run.flags & Flag.ODD_STAMP:
+            raise OddStamp
+        stamp_s = run.stamp_s
+        if stamp_s == NO_TIME:
+            return None
         ahead_s = stamp_s - start_s
+        if ahead_s <= 0 and -ahead_s < _MOST_WAIT_S and run.eta_s == NO_TIME and run.machine not in self._leads:
+            return stamp_s
         if not isfinite(stamp_s) or ahead_s > _MOST_AHEAD_S or -ahead_s > _MOST_WAIT_S:
-            return ODD
-        machine = "" if started.flags & Flag.BROKER_CLOCK else machine_of(started.origin)
+            raise OddStamp
+        machine = "" if run.flags & Flag.BROKER_CLOCK else run.machine
         lead_s = self._lead(machine, start_s) if machine else 0.0
         if ahead_s > lead_s and machine:
             self._note_lead(machine, start_s, ahead_s, slice_)
         if ahead_s > lead_s + _FUTURE_S:
-            return ODD
-        published_s = min(stamp_s - lead_s, start_s)
-        due_s = _eta(started.eta, lead_s)
-        return Waited(max(0.0, start_s - max(published_s, due_s)), max(published_s, due_s))
+            raise OddStamp
+        return min(start_s, max(stamp_s, run.eta_s) - lead_s)
 
-    def met_idle(self, started: Started, waited: Waited, idle_s: float, slice_: Slice) -> None:
-        """Takes the wait of a message that met a worker with nothing to do since `idle_s` for its publisher's lag."""
-        machine = machine_of(started.origin)
-        told = waited.wait_s is not None and machine and idle_s >= _IDLE_S and started.busy == 1
-        first = started.flags & (Flag.BROKER_CLOCK | Flag.REDELIVERED) == 0 and started.eta is None
-        if not told or not first or waited.wait_s is None:
+    def met_idle(self, run: Run, wait_us: int, idle_s: float, slice_: Slice) -> None:
+        """Takes the wait of a message that met a worker with nothing to do for `idle_s` for its publisher's lag."""
+        machine = run.machine
+        if not machine or idle_s < _IDLE_S or run.busy != 1 or run.flags & _NOT_TELLING or run.eta_s != NO_TIME:
             return
-        lag = Lag(1, round(waited.wait_s, 6))
+        lag = Lag(1, wait_us / 1e6)
         if machine in slice_.lags or len(slice_.lags) < _MOST_MACHINES:
             slice_.lags[machine] = merged_lag(slice_.lags.get(machine), lag)
         if machine in self._lags or len(self._lags) < _MOST_MACHINES:
             self._lags[machine] = merged_lag(self._lags.get(machine), lag)
 
-    def lag_of(self, started: Started) -> float:
+    def lag_of(self, run: Run) -> float:
         """How far the publisher's clock seems to be behind, in seconds; 0 where little is known."""
-        lag = None if started.flags & Flag.BROKER_CLOCK else self._lags.get(machine_of(started.origin))
-        return lag.least_s if lag and lag.messages >= _ENOUGH_LAGS and lag.least_s > _LEAST_LAG_S else 0.0
+        lag = None if run.flags & Flag.BROKER_CLOCK else self._lags.get(run.machine)
+        if lag is None or lag.messages < _ENOUGH_LAGS or lag.least_s < _LEAST_LAG_S:
+            return 0.0
+        return lag.least_s
 
     def forget_lags(self) -> None:
         """Starts anew, so that a clock that was set is believed again; called now and then."""
@@ -91,8 +87,6 @@ class Waits:
 
     def _lead(self, machine: str, at_s: float) -> float:
         seen = self._leads.get(machine)
-        if not seen:
-            return 0.0
         while seen and seen[0][0] < at_s - _MEMORY_S:
             seen.popleft()
         return seen[0][1] if seen else 0.0
@@ -108,20 +102,3 @@ class Waits:
         while seen and seen[-1][1] <= ahead_s:
             seen.pop()
         seen.append((at_s, ahead_s))
-
-
-def machine_of(origin: str) -> str:
-    """The machine in an origin, as in `gen123@host`."""
-    return origin.rpartition("@")[2]
-
-
-def _number(stamp: float | str) -> float:
-    seconds = epoch(stamp)
-    return float("nan") if seconds is None else seconds
-
-
-def _eta(eta: str | None, lead_s: float) -> float:
-    if eta is None:
-        return 0.0
-    due_s = epoch(eta)
-    return 0.0 if due_s is None else due_s - lead_s

@@ -22,9 +22,9 @@ from tidegate.observe.probe.link import Link
 from tidegate.observe.probe.machine import Machine, machine_name
 from tidegate.observe.probe.overhead import Overhead
 from tidegate.observe.probe.queues import QueueNames, lists_of
-from tidegate.observe.probe.recorder import NO_SLOT, QueueSink, Recorder, no_clock
-from tidegate.observe.probe.rings import Rings, Run
-from tidegate.observe.probe.run import Ended, Started, name_of
+from tidegate.observe.probe.recorder import NO_SLOT, QueueRecorder, Recorder, no_clock
+from tidegate.observe.probe.rings import Rings
+from tidegate.observe.probe.run import LOST, Names, Run, name_of
 from tidegate.observe.probe.settings import ProbeSettings
 from tidegate.observe.probe.stamps import Stamps, own_clock
 
@@ -39,7 +39,9 @@ _GREEN = ("gevent", "eventlet")
 #: Messages that were taken and not run, until the collector counts them.
 _MOST_SKIPPED = 100_000
 
-_Skipped = tuple[str, str, str, str, str]
+#: Turns of the collector (a quarter of a second each) before a run of a dead process is given up: a new process
+#: that takes its slot says so itself.
+_PATIENCE = 8
 
 
 class WorkerProbe(Source):
@@ -51,9 +53,8 @@ class WorkerProbe(Source):
         self.pool = _pool_of(worker.pool_cls)
         self.rings: Rings | None = None
         self.rings_file: Path | None = None
-        self.recorder: Recorder | None = None
-        self._queue: QueueSink | None = None
-        self._skipped: deque[_Skipped] = deque(maxlen=_MOST_SKIPPED)
+        self.recorder: QueueRecorder | None = None
+        self._skipped: deque[tuple[str, Names]] = deque(maxlen=_MOST_SKIPPED)
         self._names = QueueNames(worker.app)
         self._machine = Machine()
         self._overhead = Overhead()
@@ -87,13 +88,15 @@ class WorkerProbe(Source):
         """Notes a child of the present run; the entry it goes back to."""
         return self.recorder.published(task) if self.recorder is not None else ""
 
-    def drain(self) -> list[tuple[int, Run]]:
-        """Runs that ended, and what was taken and not run."""
-        while self._skipped:
-            self.collector.skipped(*self._skipped.popleft())
+    def drain(self) -> list[Run]:
+        """Runs that ended since the last call."""
         if self.rings is not None:
             return self.rings.drain() + self._lost(self.rings)
-        return self._queue.drain() if self._queue is not None else []
+        return self.recorder.drain() if self.recorder is not None else []
+
+    def skipped(self) -> list[tuple[str, Names]]:
+        """What was taken and not run since the last call."""
+        return [self._skipped.popleft() for _ in range(len(self._skipped))]
 
     def seen(self, counting: Counting, *, gone: bool) -> WorkerSeen:
         """What the worker says of itself; some file reads on Linux."""
@@ -125,11 +128,11 @@ class WorkerProbe(Source):
         if self.rings is not None:
             now = Counter(
                 runs_dropped=self.rings.dropped(),
-                runs_unreadable=self.rings.unreadable,
+                runs_unreadable=self.rings.unreadable(),
                 processes_without_slot=self.rings.without_slot,
             )
         else:
-            now = Counter(runs_dropped=self._queue.dropped if self._queue is not None else 0)
+            now = Counter(runs_dropped=self.recorder.dropped if self.recorder is not None else 0)
         before, self._said = self._said, now
         return [(name, count - before[name]) for name, count in now.items()]
 
@@ -162,15 +165,9 @@ class WorkerProbe(Source):
 
     def _prepare_pool(self) -> None:
         if self.pool != "prefork":
-            self._queue = QueueSink(_no_slot if self.pool in _GREEN else threading.get_ident)
-            clock = (
-                no_clock
-                if self.pool in _GREEN
-                else time.process_time_ns
-                if self.pool == "solo"
-                else time.thread_time_ns
-            )
-            self.recorder = Recorder(self._queue, clock, alone=self.pool == "solo")
+            clock = time.process_time_ns if self.pool == "solo" else time.thread_time_ns
+            green = self.pool in _GREEN
+            self.recorder = QueueRecorder(no_clock if green else clock, _no_slot if green else threading.get_ident)
             return
         most = max(int(self._worker.concurrency or 1), int(getattr(self._worker, "max_concurrency", None) or 1))
         slots = max(_FEWEST_SLOTS, _ROOM_TO_GROW * most)
@@ -187,37 +184,36 @@ class WorkerProbe(Source):
         delivery = said.get("delivery_info")
         delivery = delivery if isinstance(delivery, dict) else {}
         exchange, routing_key = name_of(delivery.get("exchange")), name_of(delivery.get("routing_key"))
-        self._skipped.append((outcome, task, exchange, routing_key, name_of(said.get("periodic_task_name"))))
+        names = Names(task, exchange, routing_key, name_of(said.get("periodic_task_name")))
+        self._skipped.append((outcome, names))
 
-    def _lost(self, rings: Rings) -> list[tuple[int, Run]]:
+    def _lost(self, rings: Rings) -> list[Run]:
         """Runs whose process is gone and was not replaced: a new process writes down itself what the old one left."""
-        found: list[tuple[int, Run]] = []
-        for index, process, started in list(rings.running()):
+        found = []
+        for process, run in list(rings.running()):
             if _alive(process):
                 continue
-            self._dead[index] += 1
-            if self._dead[index] > 8:
-                now_us = time.monotonic_ns() // 1000
-                found.append((index, (started, Ended(started.serial, now_us, 0, started.busy, "lost"))))
-                rings.free(index)
-                del self._dead[index]
+            self._dead[run.slot] += 1
+            if self._dead[run.slot] > _PATIENCE:
+                found.append(run._replace(outcome=LOST, end_us=time.monotonic_ns() // 1000))
+                rings.free(run.slot)
+                del self._dead[run.slot]
         return found
-
-    def _running(self) -> Iterable[Started]:
-        if self.rings is not None:
-            return [started for _, _, started in self.rings.running()]
-        return list(self._queue.running.values()) if self._queue is not None else []
 
     def _unfinished(self) -> tuple[Unfinished, ...]:
         now_us = time.monotonic_ns() // 1000
-        long = [(now_us - started.start_us, started.task) for started in self._running()]
-        long = sorted((row for row in long if row[0] > self._settings.every_s * 1e6), reverse=True)
+        if self.rings is not None:
+            running = [(run.start_us, run.kind.names.task) for _, run in self.rings.running()]
+        else:
+            running = self.recorder.unfinished() if self.recorder is not None else []
+        long = sorted((now_us - start_us, task) for start_us, task in running)
+        long = [row for row in reversed(long) if row[0] > self._settings.every_s * 1e6]
         return tuple(Unfinished(task=task, running_s=us / 1e6) for us, task in long[:_MOST_UNFINISHED])
 
     def _busy(self) -> int:
         if self.rings is not None:
             return self.rings.busy()
-        return self._queue.busy() if self._queue is not None else 0
+        return len(self.recorder.running) if self.recorder is not None else 0
 
     def _slots(self) -> int:
         pool = getattr(self._worker, "pool", None)
