@@ -13,7 +13,8 @@ from pathlib import Path
 import click
 import pytest
 
-from tidegate import config, diagnose, errors
+import tidegate
+from tidegate import config, diagnose, errors, planning
 from tidegate.broker.address import parse_address
 from tidegate.broker.client import connect
 from tidegate.cli.main import tidegate as group
@@ -230,6 +231,21 @@ def test_every_setting_stands_on_its_page_with_its_default_and_meaning_and_no_ot
     ]
 
 
+def test_every_setting_of_the_application_stands_on_the_page_with_its_bounds_and_meaning_and_no_other_does():
+    rows = [
+        [cell.strip(" `") for cell in line.strip("|").split("|")]
+        for line in read("reference/settings.md").splitlines()
+        if line.startswith("| `tidegate_")
+    ]
+
+    assert rows == [
+        [setting.name, f"{setting.default:.9g}" if setting.most > 1 else str(setting.default)]
+        + ([f"{setting.least:.10g}", f"{setting.most:.10g}"] if setting.most > 1 else ["", ""])
+        + [setting.sentence]
+        for setting in config.APP_SETTINGS
+    ]
+
+
 def test_every_variable_of_the_environment_that_a_page_mentions_is_a_setting():
     known = {setting.env for setting in config.SETTINGS}
 
@@ -288,11 +304,15 @@ def test_every_state_is_named_where_verdicts_are_explained():
     assert [state.value for state in State if f"`{state.value}`" not in read("reference/json.md")] == []
 
 
-def test_the_signature_in_the_api_page_is_the_one_of_the_function():
-    names = list(inspect.signature(diagnose.diagnose).parameters)
-    rows = first_cells(read("reference/api.md"))
+def test_the_signatures_in_the_api_page_are_those_of_the_functions():
+    page = read("reference/api.md")
+    functions = (tidegate.install, planning.plan, diagnose.diagnose)
+    drawn = dict(re.findall(r"^(\w+)\((.*)\) ->", page, re.MULTILINE))
 
-    assert rows == names
+    assert first_cells(page) == list(inspect.signature(diagnose.diagnose).parameters)
+    for function in functions:
+        names = re.findall(r"(\w+)(?:=[^,]+)?(?:, |$)", drawn[function.__name__].replace("*, ", ""))
+        assert names == list(inspect.signature(function).parameters)
 
 
 @pytest.mark.parametrize("room", ["broker", "observe", "model"])

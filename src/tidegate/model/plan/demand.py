@@ -13,19 +13,19 @@ from tidegate.model.plan.bounds import Loads, added, times
 from tidegate.model.plan.growth import growth_by_queue
 from tidegate.model.plan.pools import Fleet
 from tidegate.model.plan.spent import LEAST_RUNS, Account, Overhead, overhead
+from tidegate.model.plan.timeline import Pace
 from tidegate.model.plan.work import Firing, firing_of
 from tidegate.model.rates import Z_95
 
 #: What no sample shows: how the machine is today against tomorrow.
 _SYSTEMATIC = 0.02
-#: Fewer firings give no interval.
-_LEAST_FIRINGS = 10
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Entry:
     """One periodic entry. `per_firing` is slot-seconds by queue, what the worker adds included, give or take `error`
-    of it; `per_s` firings per second as scheduled, or as measured where the schedule is not known or not even.
+    of it; `per_s` firings per second as scheduled, or as measured where the schedule is not known or not even; `paced`
+    where that is sure enough to call its inverse the interval.
     """
 
     name: str
@@ -35,6 +35,7 @@ class Entry:
     per_firing: Loads
     error: float
     per_s: float
+    paced: bool = True
     scheduled: bool = True
 
     @property
@@ -147,7 +148,7 @@ def _rows(question: Question, account: Account) -> list[_Row]:
             _Row(
                 name,
                 _root_task(keys, account),
-                Unknown("it fired too rarely to tell: name the application with -A"),
+                Unknown("it was watched for too short a time to tell: name the application with -A"),
                 tuple(keys),
                 False,
             )
@@ -193,6 +194,7 @@ def _root_task(keys: Sequence[Key], account: Account) -> str:
 def _entry(row: _Row, account: Account, overheads: Mapping[str, Overhead]) -> Entry:
     firing = _measured(row, account)
     per_firing = _loads(firing.runs, account, overheads) if known(firing) else {}
+    pace = _pace(row, account)
     return Entry(
         name=row.name,
         task=row.task,
@@ -200,17 +202,16 @@ def _entry(row: _Row, account: Account, overheads: Mapping[str, Overhead]) -> En
         firing=firing,
         per_firing=per_firing,
         error=_error(firing, per_firing, overheads) if known(firing) else 0.0,
-        per_s=_per_s(row, account),
+        per_s=pace.per_s,
+        paced=pace.sure,
         scheduled=row.scheduled,
     )
 
 
-def _per_s(row: _Row, account: Account) -> float:
+def _pace(row: _Row, account: Account) -> Pace:
     if known(row.interval_s) and row.interval_s > 0:
-        return 1 / row.interval_s
-    if row.per_s is not None:
-        return row.per_s
-    return account.timeline.firings_per_s(row.keys)
+        return Pace(1 / row.interval_s, sure=True)
+    return account.timeline.pace(row.keys) if row.per_s is None else Pace(row.per_s, sure=True)
 
 
 def _measured(row: _Row, account: Account) -> Maybe[Firing]:
@@ -228,7 +229,7 @@ def _measured(row: _Row, account: Account) -> Maybe[Firing]:
         return Unknown(f"a firing never ends: {firing.endless} publishes itself again")
     if firing.unseen:
         return Unknown(f"{', '.join(firing.unseen)} was published by it and has not run yet")
-    if not firing.enough:
+    if not firing.enough or not all(account.count(key) for key in firing.runs):
         return Unknown(f"fewer than {LEAST_RUNS} runs ({seen})")
     return firing
 
@@ -268,8 +269,7 @@ def _with_growth(entries: list[Entry], question: Question, account: Account) -> 
 
 def _with_measured_interval(entry: Entry) -> Entry:
     """Where no schedule was read, or not this one's, the interval is what was measured."""
-    enough = known(entry.firing) and entry.firing.firings >= _LEAST_FIRINGS and entry.per_s > 0
-    if entry.scheduled or not enough:
+    if entry.scheduled or not known(entry.firing) or not entry.paced or entry.per_s <= 0:
         return entry
     return replace(entry, interval_s=1 / entry.per_s)
 
@@ -318,7 +318,7 @@ def _other(entries: Iterable[Entry], question: Question, account: Account) -> Ma
 
 def _as_measured(entry: Entry, account: Account) -> Mapping[Key, float]:
     """The runs per second of an entry's keys that its firings explain."""
-    return entry.runs_per_s(account.timeline.firings_per_s(entry.firing.runs)) if known(entry.firing) else {}
+    return entry.runs_per_s(account.timeline.pace(entry.firing.runs).per_s) if known(entry.firing) else {}
 
 
 def _other_error(other: Mapping[Key, float], account: Account, overheads: Mapping[str, Overhead]) -> float:

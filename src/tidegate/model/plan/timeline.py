@@ -7,8 +7,11 @@ from itertools import pairwise
 
 from tidegate.facts.measured import TICKS, Key, Slice, Tick
 
-#: With so many firings in a tick, how many fell into the whole ticks is exact enough.
+#: With so many firings in a tick, how many fell into the whole ticks is exact enough, if there are so many of these.
 _DENSE = 2.0
+_FEWEST_WHOLE = 2
+#: Of rare firings the first and the last may be off by this part of the time between them.
+_MOST_OFF = 0.05
 #: An entry that was not seen for so many of its intervals has been stopped.
 _STOPPED = 5.0
 
@@ -20,6 +23,14 @@ class Cell:
     since_s: float
     until_s: float
     ticks: Mapping[Key, Tick]
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """Firings per second; `sure` where it was watched for long enough to call its inverse the interval."""
+
+    per_s: float
+    sure: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +53,7 @@ class Timeline:
                 counts[key] += tick.runs
         return {key: count / self.steady_s for key, count in counts.items()} if self.steady_s > 0 else {}
 
-    def firings_per_s(self, keys: Iterable[Key]) -> float:
+    def pace(self, keys: Iterable[Key]) -> Pace:
         """How often the entry with these keys fires while it does; over the whole time where it was stopped since.
 
         Frequent firings are counted in whole ticks, rare ones from the first to the last.
@@ -50,17 +61,26 @@ class Timeline:
         wanted = tuple(keys)
         seen = [(cell, number) for cell in self.cells if (number := _firings(cell, wanted))]
         total = sum(number for _, number in seen)
-        if total < 2 or len(seen) < 2:
-            return total / self.covered_s if self.covered_s > 0 else 0.0
-        (first, _), (last, _) = seen[0], seen[-1]
-        rate = self._dense(seen) or (total - 1) / self._between(_middle(first), _middle(last))
+        overall = Pace(total / self.covered_s if self.covered_s > 0 else 0.0, sure=False)
+        if len(seen) < 2:
+            return overall
+        pace = self._dense(seen) if total >= _DENSE * len(seen) else self._rare(seen, total)
+        last = seen[-1][0]
         silent_s = self._between(last.until_s, self.cells[-1].until_s)
-        return rate if silent_s <= _STOPPED / rate + (last.until_s - last.since_s) else total / self.covered_s
+        stopped = pace is not None and silent_s > _STOPPED / pace.per_s + (last.until_s - last.since_s)
+        return overall if pace is None or stopped else pace
 
-    def _dense(self, seen: Sequence[tuple[Cell, int]]) -> float | None:
+    def _dense(self, seen: Sequence[tuple[Cell, int]]) -> Pace | None:
         inner, lasts_s = seen[1:-1], self._between(seen[0][0].until_s, seen[-1][0].since_s)
         number = sum(number for _, number in inner)
-        return number / lasts_s if lasts_s > 0 and number >= _DENSE * len(inner) > 0 else None
+        return Pace(number / lasts_s, sure=len(inner) >= _FEWEST_WHOLE) if number and lasts_s > 0 else None
+
+    def _rare(self, seen: Sequence[tuple[Cell, int]], total: int) -> Pace | None:
+        """Each of the two ends may be off by half a tick."""
+        (first, _), (last, _) = seen[0], seen[-1]
+        lasts_s = self._between(_middle(first), _middle(last))
+        off_s = (first.until_s - first.since_s + last.until_s - last.since_s) / 2
+        return Pace((total - 1) / lasts_s, sure=off_s <= _MOST_OFF * lasts_s) if lasts_s > 0 else None
 
     def _between(self, since_s: float, until_s: float) -> float:
         """The time from one moment to another, without stretches of which nothing is known."""
