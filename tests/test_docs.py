@@ -33,7 +33,6 @@ from tidegate.facts.planned import (
     TaskMeasured,
 )
 from tidegate.facts.planned import Plan as IntervalPlan
-from tidegate.facts.scenario import Overlap
 from tidegate.facts.seen import CensusSeen, Cost, TaskCount
 from tidegate.facts.simulated import (
     Account,
@@ -48,8 +47,6 @@ from tidegate.facts.simulated import (
 )
 from tidegate.model.lint.table import LINT_RULES
 from tidegate.model.rules.table import RULES
-from tidegate.model.simulate.reading import LISTS, TABLES
-from tidegate.model.simulate.values import LAW_KEYS
 from tidegate.observe.peek import peek_queue
 from tidegate.observe.sampling import GLANCE, Plan, sample_census
 
@@ -272,23 +269,6 @@ def test_every_exit_code_stands_on_its_page_and_no_other_does():
 @pytest.mark.parametrize(("title", "kind"), JSON_SECTIONS.items(), ids=lambda value: getattr(value, "__name__", None))
 def test_every_field_of_the_machine_output_stands_in_its_section_and_no_other_does(title, kind):
     assert sorted(first_cells(section("reference/json.md", title))) == sorted(field.name for field in fields(kind))
-
-
-@pytest.mark.parametrize(("name", "keys"), [(name, keys) for name, (_, keys) in {**TABLES, **LISTS}.items()])
-def test_every_key_of_a_scenario_stands_in_its_section_and_no_other_does(name, keys):
-    assert set(first_cells(section("howto/simulate.md", name))) - {f'"{word}"' for word in Overlap} == set(keys)
-
-
-def test_every_law_of_a_scenario_stands_there_with_its_keys():
-    rows = re.findall(r"^\| `(\w+)` \| (.*?) \|", section("howto/simulate.md", "laws"), re.MULTILINE)
-
-    assert {name: set(re.findall(r"`(\w+)`", cell)) for name, cell in rows} == {
-        name: set(keys) for name, keys in LAW_KEYS.items()
-    }
-
-
-def test_the_scenario_on_the_page_is_the_example():
-    assert (ROOT / "examples/scenarios/story.toml").read_text() in read("howto/simulate.md")
 
 
 def test_the_numbers_of_a_sample_are_those_of_the_code():

@@ -170,6 +170,14 @@ def test_a_bad_scenario_is_refused_in_one_line_with_exit_code_2(file, text, said
     assert ran.said.count("\n") == 1
 
 
+@pytest.mark.parametrize("duration", ["0", "9999999d"])
+def test_an_absurd_duration_is_refused_as_an_option_too(duration):
+    ran = call("simulate", STORY, "--duration", duration)
+
+    assert ran.code == 2
+    assert "[run]: duration: expected more than 0 s and at most ten years" in ran.said
+
+
 def test_a_queue_that_nobody_consumes_is_simulated_and_said_to_grow(file):
     ran = call("simulate", file(SMALL.replace("run = 0.4", 'queue = "nowhere"')))
 

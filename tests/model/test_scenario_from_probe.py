@@ -68,9 +68,10 @@ def test_an_interval_that_was_too_short_grows_as_it_did():
 
 
 def test_the_schedule_s_interval_goes_before_the_measured_one():
-    schedule = (an_entry("refresh", PARENT, 5.0),)
+    schedule = (an_entry("refresh", PARENT, 5.0, expires_s=4.0),)
+    [entry] = scenario_of(asked(a_story(), entries=schedule)).entries
 
-    assert scenario_of(asked(a_story(), entries=schedule)).entries[0].every_s == 5.0
+    assert (entry.every_s, entry.expires_s) == (5.0, 4.0)
 
 
 def test_the_broker_s_memory_and_the_weight_of_messages_are_taken_over():

@@ -3,14 +3,15 @@
 from collections.abc import Iterable, Sequence
 
 from tidegate.errors import UsageError
-from tidegate.facts.scenario import Arrivals, Entry, Scenario, TaskLoad
+from tidegate.facts.scenario import Arrivals, Entry, RunSettings, Scenario, TaskLoad
 from tidegate.model.simulate.arriving import messages_of
-from tidegate.model.simulate.values import one_of, refuse
+from tidegate.model.simulate.values import LONGEST_S, one_of, refuse
 from tidegate.units import count, plural
 
 _GENERATIONS, _MOST_RUNS = 1000, 1e7
 #: Event by event that would take hours.
 _MOST_MESSAGES = 2e9
+_MOST_HOSTS = 50_000
 
 
 def check(scenario: Scenario, name: str = "the scenario") -> None:
@@ -29,11 +30,27 @@ def check(scenario: Scenario, name: str = "the scenario") -> None:
         _check_entry(entry)
     for arrivals in scenario.arrivals:
         _check_arrivals(arrivals)
-    if scenario.run.warmup_s >= scenario.run.duration_s:
-        raise refuse("[run]: warmup", "less than the duration", scenario.run.warmup_s)
+    _check_run(scenario.run)
     _ends(scenario.tasks)
-    messages = messages_of(scenario)
-    if scenario.run.mode == "events" and messages > _MOST_MESSAGES:
+    if scenario.run.mode == "events":
+        _can_be_followed(scenario, name)
+
+
+def _check_run(run: RunSettings) -> None:
+    if not 0 < run.duration_s <= LONGEST_S:
+        raise refuse("[run]: duration", "more than 0 s and at most ten years", run.duration_s)
+    if run.warmup_s >= run.duration_s:
+        raise refuse("[run]: warmup", "less than the duration", run.warmup_s)
+
+
+def _can_be_followed(scenario: Scenario, name: str) -> None:
+    hosts, messages = sum(group.count for group in scenario.hosts), messages_of(scenario)
+    if hosts > _MOST_HOSTS:
+        raise UsageError(
+            f"{name} has {count(hosts)} hosts, more than the {count(_MOST_HOSTS)} that can be followed one by one: "
+            "use the fluid mode"
+        )
+    if messages > _MOST_MESSAGES:
         raise UsageError(
             f"{name} publishes {plural(messages, 'message')}, more than the {count(_MOST_MESSAGES)} that can be followed "
             "one by one: a shorter duration, or the fluid mode"

@@ -75,14 +75,14 @@ class Cluster:
             duplicated=sum(kind.duplicated for kind in kinds),
             done=sum(kind.done for kind in kinds),
             waiting=sum(len(waiting) for line in self.lines.values() for waiting in line.lists),
-            unacked=self._held(running),
+            unacked=self._held(),
             running=len(running),
             deferred=self.deferred,
             lost=sum(kind.lost for kind in kinds),
             expired=sum(kind.expired for kind in kinds),
         )
 
-    def _held(self, running: list[Message]) -> int:
+    def _held(self) -> int:
         """Reserved on live hosts, or in the hands of dead ones."""
         reserved = sum(len(host.reserved) for host in self.hosts)
         return reserved + sum(message.host is None for _, message in self.unacked.values())

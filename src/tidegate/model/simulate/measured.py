@@ -81,7 +81,7 @@ def _names(account: Account) -> dict[tuple[str, str], str]:
 def _groups(fleet: Fleet, coming: Coming) -> Iterator[HostGroup]:
     machines = by_machine(fleet.workers)
     alike: dict[tuple[object, ...], list[HostGroup]] = defaultdict(list)
-    for worker in fleet.workers:
+    for worker in [worker for worker in fleet.workers if worker.queues]:
         group = _group(worker, machines[worker.machine], coming)
         shape = (group.slots, group.queues, group.cores, group.turnaround_s)
         alike[shape if len(fleet.workers) > _MOST_GROUPS else (worker.node, worker.started_at_s)].append(group)

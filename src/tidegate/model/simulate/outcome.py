@@ -1,7 +1,7 @@
 """From one or several plays of a scenario to the answer: means with errors, quantiles, states, sentences."""
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields
 
 from tidegate.facts.diagnosis import BADNESS, State
@@ -35,7 +35,8 @@ def outcome(scenario: Scenario, plays: Sequence[Play], version: str) -> Simulate
     """The whole answer; `plays` holds at least one."""
     shortest = min(plays, key=lambda played: played.until_s)
     places = thinned(len(shortest.at_s))
-    queues = tuple(_queue(scenario, plays, name, places) for name in plays[0].cluster.lines)
+    each = becomes(scenario)
+    queues = tuple(_queue(scenario, plays, name, places, each) for name in plays[0].cluster.lines)
     memory = memory_of(scenario, queues)
     verdict = worst_of(queues)
     return Simulated(
@@ -66,14 +67,17 @@ def thinned(points: int) -> list[int]:
     return list(range((points - 1) % step, points, step)) if points else []
 
 
-def _queue(scenario: Scenario, plays: Sequence[Play], name: str, places: Sequence[int]) -> QueueSimulated:
+def _queue(
+    scenario: Scenario, plays: Sequence[Play], name: str, places: Sequence[int], each: Mapping[str, Mapping[str, float]]
+) -> QueueSimulated:
+    """`each` is how many messages by queue one waiting message of every task becomes."""
     lines = [played.cluster.lines[name] for played in plays]
     at_s = min((played.at_s for played in plays), key=len)
     first = max(0, sum(at <= scenario.run.warmup_s for at in at_s) - 1)
     measured = slice(first, len(at_s))
     growth = growth_of(
         [line.points[measured] for line in lines],
-        [_debt(scenario, played, name)[measured] for played in plays],
+        [_debt(played, name, each)[measured] for played in plays],
         at_s[measured],
     )
     end_depth = round(sum(line.depth.value for line in lines) / len(lines))
@@ -101,10 +105,9 @@ def _queue(scenario: Scenario, plays: Sequence[Play], name: str, places: Sequenc
     )
 
 
-def _debt(scenario: Scenario, played: Play, queue: str) -> list[float]:
+def _debt(played: Play, queue: str, each: Mapping[str, Mapping[str, float]]) -> list[float]:
     """What the messages that waited at the end of every batch will have become in the queue."""
-    each = {name: queues[queue] for name, queues in becomes(scenario).items() if queue in queues}
-    kinds = [(played.cluster.kinds[name].pending, number) for name, number in each.items()]
+    kinds = [(played.cluster.kinds[name].pending, queues[queue]) for name, queues in each.items() if queue in queues]
     return [sum(pending[place] * number for pending, number in kinds) for place in range(len(played.at_s))]
 
 

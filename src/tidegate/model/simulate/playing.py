@@ -2,9 +2,11 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from math import ceil
 
 from tidegate.facts.scenario import RunSettings, Scenario
 from tidegate.facts.simulated import Account
+from tidegate.model.simulate.arriving import messages_of
 from tidegate.model.simulate.building import build, started
 from tidegate.model.simulate.cluster import Cluster
 from tidegate.model.simulate.drawing import Streams
@@ -13,7 +15,9 @@ from tidegate.model.simulate.tally import BATCHES
 
 #: More waiting messages than this are not simulated one by one: a message takes some 200 bytes of memory here.
 MOST_WAITING = 5_000_000
-#: Called after every batch with the share done and the messages that wait; False ends the simulation there.
+#: So many messages are played between two looks at how many wait, and whether to go on.
+_AT_ONCE = 100_000
+#: Called now and then with the share done and the messages that wait; False ends the simulation there.
 Progress = Callable[[float, int], bool]
 
 
@@ -44,17 +48,32 @@ def drive(scenario: Scenario, driver: Fifo | Cluster, progress: Progress) -> Pla
     """One run on the given path."""
     cluster = driver.cluster if isinstance(driver, Fifo) else driver
     played = Play(cluster, driver.account())
+    parts = max(1, ceil(messages_of(scenario) / scenario.run.runs / BATCHES / _AT_ONCE))
+
+    def told(now: float, waiting: int) -> bool:
+        return progress(now / scenario.run.duration_s, waiting)
+
     for moment, measured in batches(scenario.run):
-        driver.run_until(moment)
-        fold(cluster, moment, moment - played.until_s, measured=measured)
-        played.until_s = moment
-        played.at_s.append(moment)
-        waiting = sum(line.depth.value for line in cluster.lines.values())
-        played.full = waiting > MOST_WAITING
-        if not progress(moment / scenario.run.duration_s, waiting) or played.full:
+        goes_on = _advance(played, driver, moment, parts, told)
+        fold(cluster, cluster.now, cluster.now - played.until_s, measured=measured)
+        played.until_s = cluster.now
+        played.at_s.append(cluster.now)
+        if not goes_on:
             break
     played.account = driver.account()
     return played
+
+
+def _advance(played: Play, driver: Fifo | Cluster, until_s: float, parts: int, progress: Progress) -> bool:
+    """To the end of a batch in so many parts; False where it ended before."""
+    since_s = played.until_s
+    for part in range(1, parts + 1):
+        driver.run_until(until_s if part == parts else since_s + (until_s - since_s) * part / parts)
+        waiting = sum(line.depth.value for line in played.cluster.lines.values())
+        played.full = waiting > MOST_WAITING
+        if not progress(played.cluster.now, waiting) or played.full:
+            return False
+    return True
 
 
 def batches(run: RunSettings) -> Iterator[tuple[float, bool]]:

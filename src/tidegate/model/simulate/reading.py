@@ -27,7 +27,7 @@ _PRIORITY = v.whole(0, 255)
 #: The lists of a scenario, `[[name]]`, and the keys of their items.
 LISTS: Mapping[str, tuple[type, Mapping[str, Check]]] = {
     "hosts": (HostGroup, {
-        "name": v.text, "count": v.whole(1, 1_000_000), "slots": v.whole(1, 100_000), "queues": v.several(v.text),
+        "name": v.text, "count": v.whole(1, 1_000_000), "slots": v.whole(1, 100_000), "queues": v.names,
         "prefetch": v.whole(0, 100_000), "disable_prefetch": v.flag,
         "queue_order": v.choice(("round_robin", "priority")), "cores": v.number(0, 100_000),
         "slowdown": v.points(v.number(1), v.number(0, above=True)), "turnaround": v.duration, "latency": v.duration,

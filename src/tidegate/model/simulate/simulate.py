@@ -7,10 +7,7 @@ from tidegate.facts.simulated import Simulated
 from tidegate.model.simulate.drawing import Streams
 from tidegate.model.simulate.fluid.flow import flow
 from tidegate.model.simulate.outcome import outcome
-from tidegate.model.simulate.playing import Play, play
-
-#: Called now and then with the share of the work that is done and the messages that wait; False ends it there.
-Progress = Callable[[float, int], bool]
+from tidegate.model.simulate.playing import Play, Progress, play
 
 
 def go_on(done: float, waiting: int) -> bool:

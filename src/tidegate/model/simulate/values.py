@@ -142,6 +142,14 @@ def several(check: Check, least: int = 1) -> Check:
     return check_all
 
 
+def names(where: str, value: object) -> tuple[str, ...]:
+    """A list of names, each once."""
+    found: tuple[str, ...] = several(text)(where, value)
+    if len(set(found)) < len(found):
+        raise refuse(where, "every name once", value)
+    return found
+
+
 def points(first: Check, second: Check) -> Check:
     """A list of pairs whose first parts ascend."""
 

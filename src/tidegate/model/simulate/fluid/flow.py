@@ -18,9 +18,8 @@ from tidegate.facts.simulated import (
 from tidegate.facts.unknown import Unknown
 from tidegate.model.simulate.confidence import NOTHING
 from tidegate.model.simulate.fluid.nodes import Node, Tree
-from tidegate.model.simulate.fluid.pools import serving
 from tidegate.model.simulate.fluid.stream import STEPS, Stream, stream_of
-from tidegate.model.simulate.fluid.watching import AgeWatch, QueueWatch, Watched
+from tidegate.model.simulate.fluid.watching import AgeWatch, QueueWatch, Watched, chance_s, passed
 from tidegate.model.simulate.growing import LEAST_RISE, drain_s_of, sentence_of
 from tidegate.model.simulate.outcome import headline, memory_of, thinned, worst_of
 
@@ -70,8 +69,15 @@ def _watch(stream: Stream, seen: _Seen, before_s: float, warmup_s: float) -> Non
     step_s = stream.now - before_s
     length_s = step_s if before_s >= warmup_s else 0.0
     seen.at_s.append(stream.now)
+    # Queues with the same pools wait alike.
+    went = {queue: passed(stream, queue) for queue in stream.queues}
+    by_chance: dict[tuple[int, ...], float] = {}
     for queue, watch in seen.queues.items():
-        watch.note(stream, queue, length_s, step_s)
+        pools = stream.served_by[queue]
+        alike = tuple(map(id, pools))
+        if alike not in by_chance:
+            by_chance[alike] = chance_s(stream, pools, went)
+        watch.note(stream, queue, length_s, step_s, by_chance[alike])
     for tree, age in zip(stream.trees, seen.entries, strict=False):
         age.note(stream, seen.queues, tree, length_s, step_s)
     for pool, over in zip(stream.pools, seen.pools, strict=True):
@@ -115,7 +121,7 @@ def _queue(scenario: Scenario, stream: Stream, seen: _Seen, name: str, places: S
     half_s = seen.at_s[-1] - seen.at_s[first]
     rise = watch.depths[-1] - watch.depths[first]
     growth, end_depth = _mean(rise / half_s if half_s > 0 else None), round(watch.depths[-1])
-    consumed = any(pool.slots for pool in serving(stream.pools, name))
+    consumed = any(pool.slots for pool in stream.served_by[name])
     state = _state(watch, first, end_depth, consumed=consumed)
     depth, wait = _mean(watch.over.mean("depth")), _spread(watch.by_message.mean("wait"))
     return QueueSimulated(

@@ -8,17 +8,21 @@ from math import ceil, inf
 from tidegate.facts.scenario import Arrivals, Entry, Scenario, Scope, TaskLoad
 from tidegate.model.simulate.arriving import rate_of, sources_of
 from tidegate.model.simulate.building import place_of_priority, steps_of
-from tidegate.model.simulate.drawing import mean_s
+from tidegate.model.simulate.drawing import mean_s, scatter
 
 #: How many messages of a task one firing brings is added up over so many generations.
 _GENERATIONS = 1000
 _NOTHING = 1e-9
+#: A scatter that is infinite on paper is what a finite time shows of it.
+_WILDEST = 100.0
 
 
 @dataclass(slots=True)
 class Node:
-    """The messages of one task that one source brings. `per_firing` is how many in the end, `children` by node and run.
+    """The messages of one task that one source brings.
 
+    `work_s` is what a message costs, what the worker adds included. `scatter_arrivals` is that of the source: children
+    come as their parents do. `per_firing` is how many one firing brings in the end, `children` are by node and run.
     `waiting` are published and not started; `published` to `expired` count from the start. `inflow` is what came in
     every step, for what expires.
     """
@@ -28,6 +32,9 @@ class Node:
     step: int
     run_s: float
     expires_s: float
+    work_s: float = 0.0
+    scatter_runs: float = 0.0
+    scatter_arrivals: float = 0.0
     #: So many come at once: children of one run, or entries that fire together.
     bunch: float = 1.0
     per_firing: float = 0.0
@@ -79,6 +86,7 @@ def _tree(number: int, spec: Entry | Arrivals, scenario: Scenario) -> Tree:
         expires_s = inf if expires_s is None else expires_s
         node = Node(number, task, place_of_priority(priority, steps), mean_s(task.run), expires_s)
         node.retried_share = _retried(task)
+        node.scatter_runs, node.scatter_arrivals = min(scatter(task.run), _WILDEST), _scatter_of(spec)
         nodes[name] = node
     for name, node in nodes.items():
         node.children = [(nodes[child], each) for child, each in tasks[name].children.items() if each]
@@ -88,6 +96,12 @@ def _tree(number: int, spec: Entry | Arrivals, scenario: Scenario) -> Tree:
         nodes[spec.task].bunch = float(spec.count)
     _expect(list(nodes.values()))
     return Tree(spec, list(nodes.values()))
+
+
+def _scatter_of(spec: Entry | Arrivals) -> float:
+    if spec.gaps is not None:
+        return min(scatter(spec.gaps), _WILDEST)
+    return 0.0 if isinstance(spec, Entry) else 1.0
 
 
 def _reached(root: str, tasks: dict[str, TaskLoad]) -> list[str]:

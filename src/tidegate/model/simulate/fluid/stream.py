@@ -57,18 +57,16 @@ class Stream:
     trees: list[Tree]
     pools: list[FluidPool]
     queues: dict[str, Shape]
-    turnaround_s: dict[str, float]
+    nodes: list[Node]
+    #: The nodes of every queue, and the pools that consume it.
+    by_queue: dict[str, list[Node]]
+    served_by: dict[str, list[FluidPool]]
     now: float = 0.0
     #: (when, number, node, messages, whether a retry): what enters again later.
     later: list[tuple[float, int, Node, float, bool]] = field(default_factory=list)
     numbers: "count[int]" = field(default_factory=count)
     #: Work a second that pools could have done more in the last step, by queue.
     spare: dict[str, float] = field(default_factory=dict)
-
-    @property
-    def nodes(self) -> list[Node]:
-        """Of all sources."""
-        return [node for tree in self.trees for node in tree.nodes]
 
     def step(self, until_s: float) -> None:
         """From now to then."""
@@ -93,7 +91,7 @@ class Stream:
             gone[node.task.queue] += _expire(node, until_s)
         self.now = until_s
         for queue, shape in self.queues.items():
-            own = [node for node in nodes if node.task.queue == queue]
+            own = self.by_queue[queue]
             waiting, served = sum(node.waiting for node in own), sum(node.served for node in own)
             shape.note(until_s, length_s, waiting, served, gone[queue])
 
@@ -107,10 +105,6 @@ class Stream:
                     if event.kind == "kill":
                         self._lose(pool, number * group.spec.slots, number * _holds_each(group))
                     group.alive += number if event.kind == "return" else -number
-
-    def each_s(self, node: Node) -> float:
-        """Work of one message: its run, and what the worker adds."""
-        return node.run_s + self.turnaround_s.get(node.task.queue, 0.0)
 
     # What enters
 
@@ -139,7 +133,7 @@ class Stream:
 
     def _lasts_s(self, node: Node) -> float:
         """From the publication of a firing's messages of this node until the last of them is done."""
-        slots = sum(pool.slots for pool in serving(self.pools, node.task.queue))
+        slots = sum(pool.slots for pool in self.served_by[node.task.queue])
         turns = max(1.0, node.per_firing / slots) if slots else inf
         return self.queues[node.task.queue].wait_s + node.run_s * turns
 
@@ -148,7 +142,7 @@ class Stream:
         served = min(node.served / node.per_firing for node in tree.in_scope())
         more = inf
         for queue in {node.task.queue for node in tree.in_scope()}:
-            work_s = sum(n.per_firing * self.each_s(n) for n in tree.nodes if n.task.queue == queue)
+            work_s = sum(n.per_firing * n.work_s for n in tree.nodes if n.task.queue == queue)
             more = min(more, self.spare.get(queue, 0.0) * length_s / max(work_s, _NOTHING))
         return served + more
 
@@ -179,7 +173,7 @@ class Stream:
         work: dict[str, float] = {}
         messages: dict[str, float] = {}
         for node in nodes:
-            work[node.task.queue] = work.get(node.task.queue, 0.0) + node.waiting * max(self.each_s(node), _NOTHING)
+            work[node.task.queue] = work.get(node.task.queue, 0.0) + node.waiting * node.work_s
             messages[node.task.queue] = messages.get(node.task.queue, 0.0) + node.waiting
         return work, {queue: work[queue] / number if number else 1.0 for queue, number in messages.items()}
 
@@ -215,7 +209,7 @@ class Stream:
                 self._comes_later(back_s, node, ran, retry=False)
             else:
                 node.lost += ran
-            everyone = sum(other.slots for other in serving(self.pools, node.task.queue))
+            everyone = sum(other.slots for other in self.served_by[node.task.queue])
             held = min(node.waiting * slots / everyone, most_held) if everyone else 0.0
             node.waiting -= held
             self.queues[node.task.queue].waiting -= held
@@ -255,10 +249,21 @@ def stream_of(scenario: Scenario) -> Stream:
         for queue, parts in loads.items()
         if sum(work for work, _ in parts) > 0
     }
-    pools = pools_of(scenario, cpu)
-    turnaround_s = {queue: _turnaround_s(pools, queue) for queue in queues_of(scenario)}
-    stream = Stream(scenario, trees, pools, {queue: Shape() for queue in queues_of(scenario)}, turnaround_s)
-    stream.spare = {queue: sum(pool.can_do() for pool in serving(pools, queue)) for queue in stream.queues}
+    pools, queues = pools_of(scenario, cpu), queues_of(scenario)
+    nodes = [node for tree in trees for node in tree.nodes]
+    added_s = {queue: _turnaround_s(pools, queue) for queue in queues}
+    for node in nodes:
+        node.work_s = max(node.run_s + added_s[node.task.queue], _NOTHING)
+    stream = Stream(
+        scenario=scenario,
+        trees=trees,
+        pools=pools,
+        queues={queue: Shape() for queue in queues},
+        nodes=nodes,
+        by_queue={queue: [node for node in nodes if node.task.queue == queue] for queue in queues},
+        served_by={queue: serving(pools, queue) for queue in queues},
+    )
+    stream.spare = {queue: sum(pool.can_do() for pool in stream.served_by[queue]) for queue in queues}
     return stream
 
 

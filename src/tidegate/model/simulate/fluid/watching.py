@@ -1,12 +1,10 @@
 """What is seen of a fluid while it flows: depths, waits and ages step by step, and their means over the measured time."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from tidegate.facts.scenario import Arrivals, Entry
-from tidegate.model.simulate.drawing import scatter
 from tidegate.model.simulate.fluid.nodes import Node, Tree
-from tidegate.model.simulate.fluid.pools import FluidPool, serving
+from tidegate.model.simulate.fluid.pools import FluidPool
 from tidegate.model.simulate.fluid.stream import Stream
 from tidegate.model.simulate.fluid.waits import scattered_wait_s
 
@@ -40,11 +38,12 @@ class QueueWatch:
     #: By message that started, in place of time.
     by_message: Watched = field(default_factory=Watched)
 
-    def note(self, stream: Stream, queue: str, length_s: float, step_s: float) -> None:
-        """The end of a step, of which `length_s` is measured."""
-        shape, nodes = stream.queues[queue], [node for node in stream.nodes if node.task.queue == queue]
-        pools = serving(stream.pools, queue)
-        chance_s = _chance_s(stream, pools, step_s)
+    def note(self, stream: Stream, queue: str, length_s: float, step_s: float, chance_s: float) -> None:
+        """The end of a step, of which `length_s` is measured; chance adds so much to the wait."""
+        shape, nodes, pools = stream.queues[queue], stream.by_queue[queue], stream.served_by[queue]
+        slots = sum(pool.slots for pool in pools)
+        longer = _longer(pools, slots)
+        chance_s += _bunched_s(nodes, slots / longer, step_s)
         waiting = shape.waiting + chance_s * shape.coming_per_s
         held = min(waiting, sum(_holds(pool, nodes) for pool in pools))
         depth = waiting - held
@@ -53,7 +52,6 @@ class QueueWatch:
         self.wait_s, self.end_bytes = shape.wait_s + chance_s, depth * each
         self.depths.append(depth)
         self.over.add(length_s, depth=depth, held=held + late, bytes=depth * each)
-        longer = sum(pool.longer() * pool.slots for pool in pools) / max(1, sum(pool.slots for pool in pools))
         self.by_message.add(shape.leaving_per_s * length_s, wait=self.wait_s, longer=longer)
 
 
@@ -70,50 +68,66 @@ def _bytes(nodes: Sequence[Node]) -> float:
     return sum(weight * node.task.bytes for weight, node in zip(weights, nodes, strict=True)) / total if total else 0.0
 
 
-def _chance_s(stream: Stream, pools: Sequence[FluidPool], step_s: float) -> float:
+@dataclass(slots=True)
+class Passed:
+    """What left the queues in a step: messages, their work and its squares, and what tells how scattered they came."""
+
+    messages: float = 0.0
+    work_s: float = 0.0
+    squares: float = 0.0
+    scatter_arrivals: float = 0.0
+    coming_per_s: float = 0.0
+
+    def plus(self, other: "Passed") -> None:
+        """Both together."""
+        self.messages += other.messages
+        self.work_s += other.work_s
+        self.squares += other.squares
+        self.scatter_arrivals += other.scatter_arrivals
+        self.coming_per_s += other.coming_per_s
+
+
+def passed(stream: Stream, queue: str) -> Passed:
+    """Through one queue, in the last step; costs one pass over its nodes."""
+    total = Passed(coming_per_s=stream.queues[queue].coming_per_s)
+    for node in stream.by_queue[queue]:
+        if node.served > 0:
+            total.messages += node.served
+            total.work_s += node.served * node.work_s
+            total.squares += node.served * node.work_s**2 * (1 + node.scatter_runs)
+            total.scatter_arrivals += node.served * node.scatter_arrivals
+    return total
+
+
+def chance_s(stream: Stream, pools: Sequence[FluidPool], by_queue: Mapping[str, Passed]) -> float:
     """The wait that chance makes for all that these pools serve, in the order of arrival."""
-    queues = {queue for pool in pools for queue in pool.queues}
-    slots = sum(pool.slots for pool in pools)
-    per_s = sum(stream.queues[queue].coming_per_s for queue in queues)
-    nodes = [node for node in stream.nodes if node.task.queue in queues and node.served > 0]
-    served = sum(node.served for node in nodes)
-    if per_s <= 0 or served <= 0 or not slots:
+    total, slots = Passed(), sum(pool.slots for pool in pools)
+    for queue in dict.fromkeys(queue for pool in pools for queue in pool.queues):
+        total.plus(by_queue[queue])
+    if total.coming_per_s <= 0 or total.messages <= 0 or not slots:
         return 0.0
-    longer = sum(pool.longer() * pool.slots for pool in pools) / slots
-    work_s = sum(node.served * stream.each_s(node) for node in nodes) / served * longer
-    scattered_s = scattered_wait_s(
-        slots, per_s, work_s, _scatter_arrivals(stream, nodes), _scatter_runs(nodes), stream.now
+    mean_s = total.work_s / total.messages
+    scatter_runs = max(0.0, total.squares / total.messages / mean_s**2 - 1)
+    scatter_arrivals = total.scatter_arrivals / total.messages
+    return scattered_wait_s(
+        slots, total.coming_per_s, mean_s * _longer(pools, slots), scatter_arrivals, scatter_runs, stream.now
     )
-    return scattered_s + _bunched_s(stream, nodes, slots / longer, step_s)
 
 
-def _bunched_s(stream: Stream, nodes: Sequence[Node], slots: float, step_s: float) -> float:
+def _longer(pools: Sequence[FluidPool], slots: int) -> float:
+    """How many times longer a run takes at present, over all their slots."""
+    return sum(pool.longer() * pool.slots for pool in pools) / slots if slots else 1.0
+
+
+def _bunched_s(nodes: Sequence[Node], slots: float, step_s: float) -> float:
     """The wait that messages of one bunch make for one another; of a bunch longer than a step the fluid itself tells."""
-    waited = 0.0
+    waited = served = 0.0
     for node in nodes:
-        lasts_s = node.bunch / slots * stream.each_s(node)
-        if slots < node.bunch and lasts_s < step_s:
-            waited += node.served * (node.bunch - slots) / (2 * slots) * stream.each_s(node)
-    return waited / sum(node.served for node in nodes)
-
-
-def _scatter_arrivals(stream: Stream, nodes: Sequence[Node]) -> float:
-    """Of all streams together: the mean of theirs, weighted by what they bring; children come as their parents do."""
-    served = sum(node.served for node in nodes)
-    return sum(node.served * _scatter_of(stream.trees[node.source].spec) for node in nodes) / served
-
-
-def _scatter_of(spec: Entry | Arrivals) -> float:
-    if spec.gaps is not None:
-        return min(scatter(spec.gaps), 100.0)
-    return 0.0 if isinstance(spec, Entry) else 1.0
-
-
-def _scatter_runs(nodes: Sequence[Node]) -> float:
-    served = sum(node.served for node in nodes)
-    mean = sum(node.served * node.run_s for node in nodes) / served
-    square = sum(node.served * node.run_s**2 * (1 + min(scatter(node.task.run), 100.0)) for node in nodes) / served
-    return square / mean**2 - 1 if mean > 0 else 0.0
+        served += node.served
+        lasts_s = node.bunch / slots * node.work_s if slots else 0.0
+        if 0 < slots < node.bunch and lasts_s < step_s:
+            waited += node.served * (node.bunch - slots) / (2 * slots) * node.work_s
+    return waited / served if served > 0 else 0.0
 
 
 @dataclass(slots=True)
