@@ -54,8 +54,9 @@ def test_without_an_application_the_intervals_are_those_measured(broker_url, red
 
     assert entry["entry"] == "refresh"
     assert entry["edge_interval_s"] == pytest.approx(0.625, rel=0.02)
-    assert entry["interval_s"] is None
-    assert "name the application with -A" in entry["unknown"]["interval_s"]
+    assert entry["interval_s"] == pytest.approx(1.0, rel=0.02)
+    assert entry["safe"] is True
+    assert "its interval as measured" in entry["basis"]
 
 
 def test_json_is_the_plan_and_nothing_else(measured_at):

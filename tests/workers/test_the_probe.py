@@ -4,6 +4,7 @@ import math
 import signal
 import time
 from collections import Counter
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from probed import APP, eventually, measured, outcomes, runs_of, send, wait_for, whole
@@ -38,7 +39,7 @@ def test_how_a_run_ends_is_told_apart_also_where_its_process_is_killed(broker_ur
     celery_worker(APP, broker_url, "-c", "1")
     for task in ("nap", "fail", "again", "ignored", "die", "soft", "hard", "nap"):
         send(broker_url, task)
-    send(broker_url, "nap", expires=time.time() - 60)
+    send(broker_url, "nap", expires=datetime.now(UTC) - timedelta(minutes=1))
     expected = {
         "nap": Counter(success=2, expired=1),
         "fail": Counter(failure=1),
