@@ -6,7 +6,7 @@ import statistics
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -35,6 +35,13 @@ import tidegate
 app.conf.tidegate_probe_every_s = {every}
 tidegate.install(app)
 """
+#: What is compared: whether the probe is installed, and options of the worker. Bare twice, to see the noise.
+WAYS: dict[str, tuple[bool, list[str]]] = {
+    "bare": (False, []),
+    "probe": (True, []),
+    "bare again": (False, []),
+    "-E": (False, ["-E"]),
+}
 _TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 STARTS_S = 60.0
 
@@ -61,28 +68,40 @@ def worker(url: str, *arguments: str, probe: bool, every_s: float = 10.0) -> Ite
             process.stop()
 
 
-def fill(client: redis.Redis, count: int) -> None:
-    """Messages as the probe stamps them; the bare worker gets the same."""
-    for start in range(0, count, 1000):
-        client.lpush(QUEUE, *(_stamped(number) for number in range(start, min(start + 1000, count))))
+class Crew:
+    """Workers of every way side by side, each in a database of its own; only one of them has work at a time.
+
+    So all of them see the same machine: a batch of a second for one, then one for the next, over and over.
+    """
+
+    def __init__(self, server: PrivateBroker, running: ExitStack, ways: dict[str, tuple[bool, list[str]]]) -> None:
+        self.clients: dict[str, redis.Redis] = {}
+        self.workers: dict[str, Guarded] = {}
+        for db, (way, (probe, arguments)) in enumerate(ways.items()):
+            url = server.url.removesuffix("/0") + f"/{db}"
+            self.clients[way] = running.enter_context(redis.Redis(unix_socket_path=str(server.socket_path), db=db))
+            self.workers[way] = running.enter_context(worker(url, *arguments, probe=probe))
+        for way in ways:
+            self.batch(way, 200)
+
+    def batch(self, way: str, count: int) -> Pace:
+        """How fast the worker empties a queue that was filled at once, from the first to the last twentieth of it."""
+        client, process = self.clients[way], self.workers[way]
+        client.lpush(QUEUE, *(_stamped(number) for number in range(count)))
+        began, cpu = _reached(client, count * 19 // 20), _cpu_s(process.pid)
+        ended = _reached(client, count // 20)
+        cpu = _cpu_s(process.pid) - cpu
+        _reached(client, 0)
+        time.sleep(0.05)  # what was fetched already
+        done = count * 9 // 10
+        return Pace(done / (ended - began), cpu / done)
 
 
 def _stamped(number: int) -> bytes:
+    """A message as the probe stamps it; the bare worker gets the same."""
     parsed = json.loads(message("bench.noop", number, ""))
     parsed["headers"].update(root_id=parsed["headers"]["id"], parent_id=None, enqueued_at=round(time.time(), 6))
     return json.dumps(parsed).encode()
-
-
-def pace(client: redis.Redis, url: str, count: int, *arguments: str, probe: bool) -> Pace:
-    """How fast a fresh worker empties a queue, from the tenth to the last twentieth of it."""
-    client.flushall()
-    fill(client, count)
-    with worker(url, *arguments, probe=probe) as process:
-        began, cpu = _reached(client, count * 9 // 10), _cpu_s(process.pid)
-        ended = _reached(client, count // 20)
-        cpu = _cpu_s(process.pid) - cpu
-    done = count * 9 // 10 - count // 20
-    return Pace(done / (ended - began), cpu / done)
 
 
 def _reached(client: redis.Redis, depth: int) -> float:
@@ -90,7 +109,7 @@ def _reached(client: redis.Redis, depth: int) -> float:
     while client.llen(QUEUE) > depth:  # type: ignore[operator]
         if time.monotonic() > deadline:
             raise SystemExit("the worker does not work: see its log")
-        time.sleep(0.005)
+        time.sleep(0.002)
     return time.perf_counter()
 
 
@@ -107,26 +126,29 @@ def _cpu_s(pid: int) -> float:
     return total
 
 
-def ratios(kind: str, arguments: list[str], rounds: int, count: int) -> dict[str, list[Pace]]:
-    """Every round runs all of them, in an order that turns."""
-    ways = {"bare": (False, []), "probe": (True, []), "-E": (False, ["-E"]), "bare again": (False, [])}
+def ratios(kind: str, arguments: list[str], rounds: int, count: int = 1000) -> dict[str, list[Pace]]:
+    """Every round gives every way one batch, in an order that turns; the first rounds warm up and do not count."""
+    ways = {way: (probe, [*arguments, *more]) for way, (probe, more) in WAYS.items()}
     found: dict[str, list[Pace]] = {way: [] for way in ways}
-    with PrivateBroker() as server, redis.Redis(unix_socket_path=str(server.socket_path)) as client:
-        for number in range(rounds):
-            order = list(ways)[number % len(ways) :] + list(ways)[: number % len(ways)]
-            for way in order:
-                probe, more = ways[way]
-                found[way].append(pace(client, server.url, count, *arguments, *more, probe=probe))
-            line = ", ".join(
-                f"{way} {runs[-1].per_s:.0f}/s {runs[-1].cpu_s * 1e6:.0f} µs" for way, runs in found.items()
-            )
-            note(f"  {kind}, round {number + 1} of {rounds}: {line}")
+    with PrivateBroker() as server, ExitStack() as running:
+        crew = Crew(server, running, ways)
+        for number in range(-2, rounds):
+            order = [*ways][number % len(ways) :] + [*ways][: number % len(ways)]
+            paces = {way: crew.batch(way, count) for way in order}
+            if number >= 0:
+                for way, one in paces.items():
+                    found[way].append(one)
+            if number % 10 == 9:
+                line = ", ".join(f"{way} {one.per_s:.0f}/s {one.cpu_s * 1e6:.0f} µs" for way, one in paces.items())
+                note(f"  {kind}, round {number + 1} of {rounds}: {line}")
     return found
 
 
-def median_ratio(ours: list[Pace], bare: list[Pace], again: list[Pace]) -> tuple[float, float]:
-    """Medians over the rounds: throughput against bare, and CPU time per task against bare."""
-    both = [(one.per_s + two.per_s) / 2 for one, two in zip(bare, again, strict=True)]
-    cpu = [(one.cpu_s + two.cpu_s) / 2 for one, two in zip(bare, again, strict=True)]
-    paces = statistics.median(mine.per_s / base for mine, base in zip(ours, both, strict=True))
-    return paces, statistics.median(mine.cpu_s / base for mine, base in zip(ours, cpu, strict=True))
+def against_bare(found: dict[str, list[Pace]], way: str) -> tuple[float, float, float]:
+    """Medians over the rounds of the ratio to the bare workers of the same round: throughput, a quarter of whose rounds
+    are below the second number; and CPU time of all processes per task."""
+    paces, cpu = [], []
+    for ours, bare, again in zip(found[way], found["bare"], found["bare again"], strict=True):
+        paces.append(2 * ours.per_s / (bare.per_s + again.per_s))
+        cpu.append(2 * ours.cpu_s / (bare.cpu_s + again.cpu_s) if bare.cpu_s + again.cpu_s else 1.0)
+    return statistics.median(paces), statistics.quantiles(paces, n=4)[0], statistics.median(cpu)

@@ -26,7 +26,8 @@ from tidegate.observe.probe.settings import ProbeSettings
 
 log = logging.getLogger("tidegate.probe")
 
-_DRAIN_S = 0.25
+#: A ring holds more than four seconds of the shortest tasks.
+_DRAIN_S = 0.5
 _FINISH_S = 2.0
 #: A process may take this part of the whole for one minute, shared among all: three minutes of each are there at once.
 _SHARE = 8

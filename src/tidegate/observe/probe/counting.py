@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Mapping
 from operator import attrgetter
-from typing import NamedTuple
 
 from tidegate.facts.measured import FIRINGS_FOLLOWED, OTHERS, TICKS, Depth, Followed, Key, Runs, Slice
 from tidegate.facts.sketch import Sketch
@@ -26,11 +25,6 @@ _LONGEST_TURNAROUND_US = 60_000_000
 _NOT_WAITED_FOR = Flag.FRESH | Flag.REDELIVERED
 
 QueueOf = Callable[[str, str], str]
-
-
-class _Last(NamedTuple):
-    serial: int
-    end_us: int
 
 
 class _Minute:
@@ -63,7 +57,7 @@ class Counting:
         self._is_limited = is_limited
         self._most_keys = most_keys
         self._waits = Waits()
-        self._slots: dict[int, _Last] = {}
+        self._slots: dict[int, Run] = {}
         self._last_end_us = 0
 
     def slice_at(self, at_s: float) -> Slice:
@@ -78,6 +72,7 @@ class Counting:
 
     def add(self, runs: list[Run]) -> None:
         """Counts runs that ended."""
+        self.outside_us += sum(run.outside_us for run in runs)
         minute = None
         for run in sorted(runs, key=attrgetter("end_us")):
             last = self._slots.get(run.slot)
@@ -89,7 +84,7 @@ class Counting:
                 minute = _Minute(self.slice_at(self._clock.at(run.end_us)), self._clock.anchor_s)
             self._add(minute, last, run)
             if run.slot != NO_SLOT:
-                self._slots[run.slot] = _Last(run.serial, run.end_us)
+                self._slots[run.slot] = run
             self._last_end_us = max(self._last_end_us, run.end_us)
         self._close(minute)
 
@@ -107,16 +102,13 @@ class Counting:
         was = depths.get(tick, Depth(0, 0))
         depths[tick] = Depth(was.looks + 1, was.messages + messages)
 
-    def _add(self, minute: _Minute, last: _Last | None, run: Run) -> None:
+    def _add(self, minute: _Minute, last: Run | None, run: Run) -> None:
         tally = minute.tallies.get(run.kind)
         if tally is None:
             tally = minute.tallies[run.kind] = self._tally(minute.slice, run.kind.names)
         run_us = max(0, run.end_us - run.start_us)
         tick = (run.end_us - minute.from_us) // _TICK_US
         tally.add(tick, (run.busy + run.busy_at_end + 1) // 2, run_us, run.cpu_us, run.outcome)
-        self.runs += 1
-        self.cpu_us += run.cpu_us
-        self.outside_us += run.outside_us
         self._count_wait(minute.slice, tally, last, run)
         if run.children is not None:
             _count_children(tally.runs, run.children)
@@ -128,7 +120,7 @@ class Counting:
         if tally.key.entry:
             _follow(minute.slice, tally.key.entry, run.root, run_us * 1000)
 
-    def _count_wait(self, slice_: Slice, tally: Tally, last: _Last | None, run: Run) -> None:
+    def _count_wait(self, slice_: Slice, tally: Tally, last: Run | None, run: Run) -> None:
         start_s = self._clock.at(run.start_us)
         try:
             due_s = self._waits.due(run, start_s, slice_)
@@ -177,6 +169,8 @@ class Counting:
             turnaround = minute.slice.turnaround
             for tally in minute.tallies.values():
                 tally.flush()
+                self.runs += tally.count
+                self.cpu_us += tally.cpu_us
                 queue = tally.key.queue
                 if tally.gaps_us and (queue in turnaround or len(turnaround) < _MOST_QUEUES):
                     turnaround.setdefault(queue, Sketch()).add_us(tally.gaps_us)

@@ -48,11 +48,11 @@ class Recorder:
 
     broken = False
 
-    def prerun(self, task: Any = None, **_: Any) -> None:
+    def prerun(self, task: Any = None, task_id: Any = None, **_: Any) -> None:
         """Handler of `task_prerun`."""
         raise NotImplementedError
 
-    def postrun(self, task: Any = None, state: Any = None, **_: Any) -> None:
+    def postrun(self, task_id: Any = None, state: Any = None, **_: Any) -> None:
         """Handler of `task_postrun`."""
         raise NotImplementedError
 
@@ -74,17 +74,18 @@ class RingRecorder(Recorder):
     def __init__(self, rings: Rings, index: int) -> None:
         self._writer = SlotWriter(rings, index)
         self._busy = rings.busy
-        self._running = False
-        self._entry = ""
+        #: The id of the task that runs; a task that is called eagerly inside has another one.
+        self._running: Any = None
+        self._entry: Any = ""
         self._children: dict[str, int] | None = None
         self._began_ns = self._idle_since_ns = time.process_time_ns()
 
-    def prerun(self, task: Any = None, **_: Any) -> None:
+    def prerun(self, task: Any = None, task_id: Any = None, **_: Any) -> None:
         """Handler of `task_prerun`."""
         if self.broken:
             return
         try:
-            said = task.request.__dict__
+            said = task.request_stack.top.__dict__
             if said.get("is_eager"):
                 return
             read = said_of(said, task.name)
@@ -93,18 +94,16 @@ class RingRecorder(Recorder):
             self._began_ns = cpu_ns = time.process_time_ns()
             outside_us = (cpu_ns - self._idle_since_ns) // 1000
             self._writer.begin(read, self._busy() + 1, _now_ns() // 1000, outside_us)
-            self._running = True
+            self._running = task_id
         except Exception as error:  # noqa: BLE001  whatever breaks here, the task goes on
             self.give_up(error)
 
-    def postrun(self, task: Any = None, state: Any = None, **_: Any) -> None:
+    def postrun(self, task_id: Any = None, state: Any = None, **_: Any) -> None:
         """Handler of `task_postrun`."""
-        if not self._running or self.broken:
+        if task_id != self._running or task_id is None or self.broken:
             return
         try:
-            if task.request.__dict__.get("is_eager"):
-                return
-            self._running = False
+            self._running = None
             cpu_ns = self._idle_since_ns = time.process_time_ns()
             outcome = OUTCOME_OF_STATE.get(state, FAILURE)
             cpu_us = (cpu_ns - self._began_ns) // 1000
@@ -114,7 +113,7 @@ class RingRecorder(Recorder):
 
     def published(self, task: object) -> str:
         """Notes a child of what the process runs, whichever of its threads published it."""
-        if not self._running:
+        if self._running is None:
             return ""
         if self._children is None:
             self._children = {}
@@ -125,9 +124,13 @@ class RingRecorder(Recorder):
 class Begun:
     """A run that goes on in this process."""
 
-    __slots__ = ("busy", "children", "cpu_ns", "flags", "kind", "machine", "start_us", "told")
+    __slots__ = ("busy", "children", "cpu_ns", "flags", "kind", "machine", "start_us", "task_id", "told")
 
-    def __init__(self, kind: Kind, machine: str, flags: int, busy: int, told: tuple[int, float, float]) -> None:
+    def __init__(
+        self, task_id: Any, kind: Kind, machine: str, flags: int, busy: int, told: tuple[int, float, float]
+    ) -> None:
+        #: A task that is called eagerly inside has another one.
+        self.task_id = task_id
         self.kind = kind
         self.machine = machine
         self.flags = flags
@@ -158,31 +161,29 @@ class QueueRecorder(Recorder):
         # `next` can't be torn between threads, `+= 1` can.
         self._serials = itertools.count(1)
 
-    def prerun(self, task: Any = None, **_: Any) -> None:
+    def prerun(self, task: Any = None, task_id: Any = None, **_: Any) -> None:
         """Handler of `task_prerun`."""
         if self.broken:
             return
         try:
-            said = task.request.__dict__
+            said = task.request_stack.top.__dict__
             if said.get("is_eager"):
                 return
             names, origin, root, stamp_s, eta_s, flags = said_of(said, task.name)
             kind, machine = self._known(names, origin)
-            begun = Begun(kind, machine, flags, len(self.running) + 1, (root, stamp_s, eta_s))
+            begun = Begun(task_id, kind, machine, flags, len(self.running) + 1, (root, stamp_s, eta_s))
             self.running[id(begun)] = self._thread.begun = begun
             begun.cpu_ns = self._cpu_ns()
             begun.start_us = _now_ns() // 1000
         except Exception as error:  # noqa: BLE001  whatever breaks here, the task goes on
             self.give_up(error)
 
-    def postrun(self, task: Any = None, state: Any = None, **_: Any) -> None:
+    def postrun(self, task_id: Any = None, state: Any = None, **_: Any) -> None:
         """Handler of `task_postrun`."""
         begun = self._thread.begun
-        if begun is None or self.broken:
+        if begun is None or begun.task_id != task_id or self.broken:
             return
         try:
-            if task.request.__dict__.get("is_eager"):
-                return
             self._thread.begun = None
             cpu_us = (self._cpu_ns() - begun.cpu_ns) // 1000
             self._end(begun, OUTCOME_OF_STATE.get(state, FAILURE), _now_ns() // 1000, cpu_us)

@@ -1,7 +1,7 @@
 """Memory that a worker shares with the processes of its pool: one ring of runs a slot.
 
     page 0   how many slots · the broker's clock · processes without a slot · one byte a slot: busy
-    a slot   written up to · read up to · dropped · process · serial · 2,048 cells of 64 bytes
+    a slot   written up to · read up to · dropped · process · serial · 4,096 cells of 64 bytes
 
 A process writes its own slot only, without a lock, a system call or a thread, and can be killed at any instruction. The
 cell behind the last one that is written is what runs now; where the run ends, its cell is completed, and one aligned
@@ -22,7 +22,7 @@ import msgspec
 from tidegate.observe.probe.run import LOST, Flag, Kind, Names, Run, machine_of, name_of
 
 CELL_BYTES = 64
-CELLS = 2048
+CELLS = 4096
 _PAGE = 4096
 _HEAD = 64
 _SLOT_BYTES = _PAGE + CELLS * CELL_BYTES

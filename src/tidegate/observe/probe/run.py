@@ -87,9 +87,9 @@ def said_of(said: Mapping[str, Any], task: str) -> tuple[Any, Any, int, float, f
     delivery = said.get("delivery_info")
     if type(delivery) is not dict:
         delivery = {}
-    own, root, stamp, eta = said.get("id"), said.get("root_id"), said.get("enqueued_at"), said.get("eta")
+    root, stamp, eta = said.get("root_id"), said.get("enqueued_at"), said.get("eta")
     flags = 0
-    if own == root and not said.get("retries"):
+    if root == said.get("id") and not said.get("retries"):
         flags = 1
     if delivery.get("redelivered"):
         # A firing that is delivered again was counted when it came first.

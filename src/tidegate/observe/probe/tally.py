@@ -42,6 +42,16 @@ class Tally:
             ended[0] += 1
             ended[1] += run_us
 
+    @property
+    def count(self) -> int:
+        """How many runs."""
+        return len(self._runs_us)
+
+    @property
+    def cpu_us(self) -> int:
+        """The CPU time of all of them."""
+        return sum(cpu_us for _, _, cpu_us in self._busy.values())
+
     def flush(self) -> None:
         """Puts everything into the `Runs`, but the gaps, which are the queue's."""
         runs = self.runs

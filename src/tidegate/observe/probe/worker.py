@@ -39,9 +39,9 @@ _GREEN = ("gevent", "eventlet")
 #: Messages that were taken and not run, until the collector counts them.
 _MOST_SKIPPED = 100_000
 
-#: Turns of the collector (a quarter of a second each) before a run of a dead process is given up: a new process
+#: Turns of the collector (half a second each) before a run of a dead process is given up: a new process
 #: that takes its slot says so itself.
-_PATIENCE = 8
+_PATIENCE = 4
 
 
 class WorkerProbe(Source):
