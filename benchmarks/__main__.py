@@ -9,12 +9,13 @@ import redis
 from benchmarks import fill
 from benchmarks.instruments import note
 from benchmarks.measurements import Bench, Row, exact, flow, sampled, stalls
+from benchmarks.probing import probing
 from benchmarks.simulations import simulations
 from tidegate.demo.broker import PrivateBroker
 
 PARTS = {"exact": exact, "sample": sampled, "doctor": flow, "stalls": stalls}
 #: These need no server, and get the number of rounds.
-WITHOUT_SERVER = {"simulate": simulations}
+WITHOUT_SERVER = {"simulate": simulations, "probe": probing}
 
 
 def arguments() -> argparse.Namespace:
