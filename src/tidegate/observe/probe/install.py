@@ -6,14 +6,15 @@ import os
 from pathlib import Path
 from typing import Any
 
-from celery import bootsteps, signals
+from celery import bootsteps, current_app, signals
 
 from tidegate.errors import TidegateError
 from tidegate.observe.probe.recorder import RingRecorder
 from tidegate.observe.probe.rings import Rings
 from tidegate.observe.probe.settings import check_early, probe_settings
 from tidegate.observe.probe.stamps import Stamps
-from tidegate.observe.probe.worker import RINGS_VARIABLE, WorkerProbe, connect_runs
+from tidegate.observe.probe.tracing import watch
+from tidegate.observe.probe.worker import RINGS_VARIABLE, WorkerProbe
 
 log = logging.getLogger("tidegate.probe")
 
@@ -75,6 +76,7 @@ class ProbeStep(bootsteps.StartStopStep):
             return None
         _active = probe
         probe.connect()
+        worker.app.steps["consumer"].add(WatchStep)
         signals.worker_shutdown.connect(_shut_down, weak=False, dispatch_uid=_UID)
         atexit.register(_shut_down)
         return probe
@@ -89,6 +91,20 @@ class ProbeStep(bootsteps.StartStopStep):
 
     def terminate(self, worker: Any) -> None:
         """Nothing either: the process ends, and the counts are written as it does."""
+
+
+class WatchStep(bootsteps.StartStopStep):
+    """Puts the recorder around the tasks whenever the consumer starts, which makes their tracers anew."""
+
+    requires = ("celery.worker.consumer.tasks:Tasks",)
+
+    def start(self, consumer: Any) -> None:
+        """Where the worker itself runs tasks; in a pool of processes each of them does it."""
+        if _active is not None and _active.recorder is not None:
+            watch(consumer.app.tasks, _active.recorder)
+
+    def stop(self, consumer: Any) -> None:
+        """Nothing: what runs is still recorded."""
 
 
 def _shut_down(**_: Any) -> None:
@@ -111,7 +127,7 @@ def _enter_pool_process(**_: Any) -> None:
         return
     recorder = RingRecorder(rings, index)
     _stamps.clock, _stamps.published = rings.clock, recorder.published
-    connect_runs(recorder)
+    watch(current_app.tasks, recorder)
 
 
 def _rings_here() -> Rings | None:

@@ -1,4 +1,4 @@
-"""What runs on the task's own path: two handlers around every run, some microseconds in all, that never raise.
+"""What runs on the task's own path: a call before and one behind it, some five microseconds in all, that never raise.
 
 In a pool of processes each writes to its slot of shared memory (rings.py); in threads, greenlets and the solo pool
 finished runs wait in a queue of the same process.
@@ -9,15 +9,13 @@ import logging
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from tidegate.observe.probe.rings import Rings, SlotWriter
 from tidegate.observe.probe.run import (
-    FAILURE,
     MOST_CHILDREN,
     OTHER_CHILDREN,
-    OUTCOME_OF_STATE,
     Kind,
     Names,
     Run,
@@ -44,16 +42,16 @@ def no_clock() -> int:
 
 
 class Recorder:
-    """The handlers of one process. Where one of them fails, it says so once and is silent from then on."""
+    """Records the runs of one process. Where it fails, it says so once and is silent from then on; it never raises."""
 
     broken = False
 
-    def prerun(self, task: Any = None, task_id: Any = None, **_: Any) -> None:
-        """Handler of `task_prerun`."""
+    def begin(self, task: str, said: Mapping[str, Any]) -> object:
+        """Notes the beginning of a run, and gives what its end is told with; `said` is the request."""
         raise NotImplementedError
 
-    def postrun(self, task_id: Any = None, state: Any = None, **_: Any) -> None:
-        """Handler of `task_postrun`."""
+    def end(self, begun: Any, outcome: int) -> None:
+        """Notes the end of a run, with its place among OUTCOMES."""
         raise NotImplementedError
 
     def published(self, task: object) -> str:
@@ -74,38 +72,33 @@ class RingRecorder(Recorder):
     def __init__(self, rings: Rings, index: int) -> None:
         self._writer = SlotWriter(rings, index)
         self._busy = rings.busy
-        #: The id of the task that runs; a task that is called eagerly inside has another one.
-        self._running: Any = None
-        self._entry: Any = ""
+        self._running = False
+        self._entry: object = ""
         self._children: dict[str, int] | None = None
         self._began_ns = self._idle_since_ns = time.process_time_ns()
 
-    def prerun(self, task: Any = None, task_id: Any = None, **_: Any) -> None:
-        """Handler of `task_prerun`."""
+    def begin(self, task: str, said: Mapping[str, Any]) -> None:
+        """Says in shared memory what runs, where it can be read when this process is killed."""
         if self.broken:
             return
         try:
-            said = task.request_stack.top.__dict__
-            if said.get("is_eager"):
-                return
-            read = said_of(said, task.name)
+            read = said_of(said, task)
             self._entry = read[0][3]
             self._children = None
             self._began_ns = cpu_ns = time.process_time_ns()
             outside_us = (cpu_ns - self._idle_since_ns) // 1000
             self._writer.begin(read, self._busy() + 1, _now_ns() // 1000, outside_us)
-            self._running = task_id
+            self._running = True
         except Exception as error:  # noqa: BLE001  whatever breaks here, the task goes on
             self.give_up(error)
 
-    def postrun(self, task_id: Any = None, state: Any = None, **_: Any) -> None:
-        """Handler of `task_postrun`."""
-        if task_id != self._running or task_id is None or self.broken:
+    def end(self, begun: None, outcome: int) -> None:
+        """Makes the run part of the ring."""
+        if not self._running or self.broken:
             return
         try:
-            self._running = None
+            self._running = False
             cpu_ns = self._idle_since_ns = time.process_time_ns()
-            outcome = OUTCOME_OF_STATE.get(state, FAILURE)
             cpu_us = (cpu_ns - self._began_ns) // 1000
             self._writer.end(self._busy(), outcome, _now_ns() // 1000, cpu_us, self._children)
         except Exception as error:  # noqa: BLE001
@@ -113,7 +106,7 @@ class RingRecorder(Recorder):
 
     def published(self, task: object) -> str:
         """Notes a child of what the process runs, whichever of its threads published it."""
-        if self._running is None:
+        if not self._running:
             return ""
         if self._children is None:
             self._children = {}
@@ -124,13 +117,9 @@ class RingRecorder(Recorder):
 class Begun:
     """A run that goes on in this process."""
 
-    __slots__ = ("busy", "children", "cpu_ns", "flags", "kind", "machine", "start_us", "task_id", "told")
+    __slots__ = ("busy", "children", "cpu_ns", "flags", "kind", "machine", "start_us", "told")
 
-    def __init__(
-        self, task_id: Any, kind: Kind, machine: str, flags: int, busy: int, told: tuple[int, float, float]
-    ) -> None:
-        #: A task that is called eagerly inside has another one.
-        self.task_id = task_id
+    def __init__(self, kind: Kind, machine: str, flags: int, busy: int, told: tuple[int, float, float]) -> None:
         self.kind = kind
         self.machine = machine
         self.flags = flags
@@ -161,32 +150,35 @@ class QueueRecorder(Recorder):
         # `next` can't be torn between threads, `+= 1` can.
         self._serials = itertools.count(1)
 
-    def prerun(self, task: Any = None, task_id: Any = None, **_: Any) -> None:
-        """Handler of `task_prerun`."""
+    def begin(self, task: str, said: Mapping[str, Any]) -> Begun | None:
+        """Keeps the run among those that go on."""
         if self.broken:
-            return
+            return None
         try:
-            said = task.request_stack.top.__dict__
-            if said.get("is_eager"):
-                return
-            names, origin, root, stamp_s, eta_s, flags = said_of(said, task.name)
+            names, origin, root, stamp_s, eta_s, flags = said_of(said, task)
             kind, machine = self._known(names, origin)
-            begun = Begun(task_id, kind, machine, flags, len(self.running) + 1, (root, stamp_s, eta_s))
+            begun = Begun(kind, machine, flags, len(self.running) + 1, (root, stamp_s, eta_s))
             self.running[id(begun)] = self._thread.begun = begun
             begun.cpu_ns = self._cpu_ns()
             begun.start_us = _now_ns() // 1000
+            return begun
         except Exception as error:  # noqa: BLE001  whatever breaks here, the task goes on
             self.give_up(error)
+            return None
 
-    def postrun(self, task_id: Any = None, state: Any = None, **_: Any) -> None:
-        """Handler of `task_postrun`."""
-        begun = self._thread.begun
-        if begun is None or begun.task_id != task_id or self.broken:
+    def end(self, begun: Begun | None, outcome: int) -> None:
+        """Keeps the run for the collector, or counts it as dropped where that one is far behind."""
+        if begun is None:
             return
         try:
-            self._thread.begun = None
             cpu_us = (self._cpu_ns() - begun.cpu_ns) // 1000
-            self._end(begun, OUTCOME_OF_STATE.get(state, FAILURE), _now_ns() // 1000, cpu_us)
+            end_us, busy = _now_ns() // 1000, len(self.running)
+            self._thread.begun = None
+            self.running.pop(id(begun), None)
+            if len(self.waiting) < MOST_WAITING:
+                self.waiting.append(self._run(begun, busy, outcome, end_us, cpu_us))
+            else:
+                self.dropped += 1
         except Exception as error:  # noqa: BLE001
             self.give_up(error)
 
@@ -208,18 +200,11 @@ class QueueRecorder(Recorder):
         """(start, task) of what goes on."""
         return [(begun.start_us, begun.kind.names.task) for begun in list(self.running.values())]
 
-    def _end(self, begun: Begun, outcome: int, end_us: int, cpu_us: int) -> None:
-        busy = len(self.running)
-        self.running.pop(id(begun), None)
-        if len(self.waiting) >= MOST_WAITING:
-            self.dropped += 1
-            return
+    def _run(self, begun: Begun, busy: int, outcome: int, end_us: int, cpu_us: int) -> Run:
         root, stamp_s, eta_s = begun.told
-        self.waiting.append(
-            Run(
-                self._slot(), begun.kind, begun.machine, begun.children, begun.flags, begun.busy, busy, outcome,
-                root, next(self._serials), begun.start_us, end_us, cpu_us, 0, stamp_s, eta_s,
-            )
+        return Run(
+            self._slot(), begun.kind, begun.machine, begun.children, begun.flags, begun.busy, busy, outcome, root,
+            next(self._serials), begun.start_us, end_us, cpu_us, 0, stamp_s, eta_s,
         )  # fmt: skip
 
     def _known(self, names: Any, origin: Any) -> tuple[Kind, str]:

@@ -13,16 +13,11 @@ LONGEST_NAME = 160
 #: Tasks of which one run's children are counted by name; more are counted as one.
 MOST_CHILDREN = 50
 OTHER_CHILDREN = "(other tasks)"
-#: The place among OUTCOMES by Celery's state at the end of a run. None: the process is about to go, without a word.
-OUTCOME_OF_STATE = {
-    "SUCCESS": OUTCOMES.index("success"),
-    "FAILURE": OUTCOMES.index("failure"),
-    "RETRY": OUTCOMES.index("retry"),
-    "IGNORED": OUTCOMES.index("ignored"),
-    "REJECTED": OUTCOMES.index("rejected"),
-    None: OUTCOMES.index("lost"),
-}
-FAILURE, LOST = OUTCOMES.index("failure"), OUTCOMES.index("lost")
+SUCCESS, FAILURE, RETRY, IGNORED, REJECTED, LOST = map(
+    OUTCOMES.index, ("success", "failure", "retry", "ignored", "rejected", "lost")
+)
+#: The place among OUTCOMES by Celery's state at the end of a run that did not succeed.
+OUTCOME_OF_STATE = {"FAILURE": FAILURE, "RETRY": RETRY, "IGNORED": IGNORED, "REJECTED": REJECTED}
 #: No time of publication, and no ETA.
 NO_TIME = 0.0
 

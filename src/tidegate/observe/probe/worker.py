@@ -22,7 +22,7 @@ from tidegate.observe.probe.link import Link
 from tidegate.observe.probe.machine import Machine, machine_name
 from tidegate.observe.probe.overhead import Overhead
 from tidegate.observe.probe.queues import QueueNames, lists_of
-from tidegate.observe.probe.recorder import NO_SLOT, QueueRecorder, Recorder, no_clock
+from tidegate.observe.probe.recorder import NO_SLOT, QueueRecorder, no_clock
 from tidegate.observe.probe.rings import Rings
 from tidegate.observe.probe.run import LOST, Names, Run, name_of
 from tidegate.observe.probe.settings import ProbeSettings
@@ -71,9 +71,7 @@ class WorkerProbe(Source):
         stamps.published = self.published
 
     def connect(self) -> None:
-        """Connects the handlers of the worker's main process; those around runs only where it is that which runs them."""
-        if self.recorder is not None:
-            connect_runs(self.recorder)
+        """Connects the handlers of the worker's main process; those of a worker before it in the same one are gone."""
         _reconnect(signals.task_revoked, self.revoked)
         _reconnect(signals.task_rejected, self.rejected)
         _reconnect(signals.task_unknown, self.rejected)
@@ -230,12 +228,6 @@ class WorkerProbe(Source):
     def _is_limited(self, task: str) -> bool:
         known = self._worker.app.tasks.get(task)
         return getattr(known, "rate_limit", None) is not None
-
-
-def connect_runs(recorder: Recorder) -> None:
-    """Connects the handlers around every run of this process; those of a worker before it are gone."""
-    _reconnect(signals.task_prerun, recorder.prerun)
-    _reconnect(signals.task_postrun, recorder.postrun)
 
 
 def _reconnect(signal: Any, handler: Callable[..., None]) -> None:
