@@ -76,7 +76,7 @@ def compute(cpu_s):
 ENTRY = "refresh"
 MEASURED_S = 60.0
 TRIED_S = 15.0
-HALVINGS = 5
+HALVINGS = 4
 
 
 @dataclass(frozen=True)
