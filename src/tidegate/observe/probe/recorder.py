@@ -209,12 +209,13 @@ class QueueRecorder(Recorder):
 
     def _known(self, names: Any, origin: Any) -> tuple[Kind, str]:
         try:
-            return self._kinds[names], self._machines[origin]
-        except KeyError:
-            pass
+            kind, machine = self._kinds.get(names), self._machines.get(origin)
         except TypeError:
             # A name that can't be looked up is none.
             names, origin = tuple(map(name_of, names)), name_of(origin)
+            kind = machine = None
+        if kind is not None and machine is not None:
+            return kind, machine
         if len(self._kinds) >= _MOST_KNOWN or len(self._machines) >= _MOST_KNOWN:
             self._kinds.clear()
             self._machines.clear()

@@ -48,19 +48,21 @@ def check_early(app: Any) -> None:
 
 
 def names_in(conf: Any) -> list[str]:
-    """The settings of ours that a configuration holds, however they are spelled there."""
+    """The settings of ours that a configuration holds, by their own names; with a namespace they are in capitals."""
+    space = f"{getattr(conf, 'prefix', None) or 'CELERY_'}{_SPACE}".upper()
     found: set[str] = set()
     for layer in conf.maps:
         try:
-            found.update(_ours(layer))
+            names = [str(name) for name in layer]
         except Exception:  # noqa: BLE001, S112  a settings object that can't be listed is asked by name
             continue
+        found.update(_ours(names))
+        found.update(name[len(space) - len(_SPACE) :].lower() for name in names if name.startswith(space))
     return sorted(found)
 
 
 def _ours(names: Iterable[Any]) -> list[str]:
-    spelled = (str(name).lower() for name in names)
-    return [name[name.index(_SPACE) :] for name in spelled if name.startswith((_SPACE, f"celery_{_SPACE}"))]
+    return [name for name in map(str, names) if name.startswith(_SPACE)]
 
 
 def refuse_unknown(names: Iterable[str]) -> None:
