@@ -8,6 +8,7 @@ import logging
 import threading
 import time
 import zlib
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -35,32 +36,32 @@ _LEAST_RECORD_BYTES = 20_000
 _WORKERS_KEPT_S = 3600
 
 
-class Source:
+class Source(ABC):
     """Where a collector gets what it counts: the worker's own side of it (worker.py)."""
 
+    @abstractmethod
     def drain(self) -> list[Run]:
         """Runs that ended since the last call."""
-        raise NotImplementedError
 
+    @abstractmethod
     def skipped(self) -> list[tuple[str, Names]]:
         """Outcome and names of messages that were taken and not run, since the last call."""
-        raise NotImplementedError
 
+    @abstractmethod
     def seen(self, counting: Counting, *, gone: bool) -> WorkerSeen:
         """What the worker says of itself; called once a fold."""
-        raise NotImplementedError
 
+    @abstractmethod
     def queues(self) -> dict[str, list[str]]:
         """The lists of every queue that the worker consumes."""
-        raise NotImplementedError
 
+    @abstractmethod
     def account(self) -> Iterable[tuple[str, int]]:
         """What went wrong, by name, since the last call."""
-        raise NotImplementedError
 
+    @abstractmethod
     def clock_learned(self, anchor_s: float) -> None:
         """The broker's time is known."""
-        raise NotImplementedError
 
 
 class Collector:

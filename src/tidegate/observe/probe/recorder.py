@@ -8,6 +8,7 @@ import itertools
 import logging
 import threading
 import time
+from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -41,22 +42,22 @@ def no_clock() -> int:
     return 0
 
 
-class Recorder:
+class Recorder(ABC):
     """Records the runs of one process. Where it fails, it says so once and is silent from then on; it never raises."""
 
     broken = False
 
+    @abstractmethod
     def begin(self, task: str, said: Mapping[str, Any]) -> object:
         """Notes the beginning of a run, and gives what its end is told with; `said` is the request."""
-        raise NotImplementedError
 
+    @abstractmethod
     def end(self, begun: Any, outcome: int) -> None:
         """Notes the end of a run, with its place among OUTCOMES."""
-        raise NotImplementedError
 
+    @abstractmethod
     def published(self, task: object) -> str:
         """Notes that the present run published a message, and gives the entry it goes back to; empty outside of runs."""
-        raise NotImplementedError
 
     def give_up(self, error: Exception) -> None:
         """Says once what is broken; from then on nothing is recorded in this process."""
