@@ -2,6 +2,7 @@
 
 import itertools
 import os
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -26,6 +27,14 @@ def _no_settings_from_outside() -> Iterator[None]:
         for name in [name for name in os.environ if name.startswith(FOREIGN) and name != KEPT]:
             patch.delenv(name)
         yield
+
+
+@pytest.fixture(autouse=True)
+def _no_probe_left_behind() -> Iterator[None]:
+    yield
+    probe = sys.modules.get("tidegate.observe.probe.install")
+    if probe is not None:
+        probe.uninstall_probe()
 
 
 @pytest.fixture(scope="session")

@@ -53,6 +53,19 @@ def connect_publishing() -> None:
         signal.connect(handler, weak=False, dispatch_uid=_UID)
 
 
+def uninstall_probe() -> None:
+    """Takes the handlers of this process away again; for tests of applications that install the probe."""
+    for signal in (
+        signals.before_task_publish,
+        signals.beat_init,
+        signals.worker_process_init,
+        signals.worker_shutdown,
+    ):
+        signal.disconnect(dispatch_uid=_UID)
+    _apps.clear()
+    _stamps.forget()
+
+
 class ProbeStep(bootsteps.StartStopStep):
     """The probe as a step of a worker: `app.steps["worker"].add(ProbeStep)` is what `tidegate.install(app)` does."""
 

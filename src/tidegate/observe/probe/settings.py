@@ -70,8 +70,9 @@ def refuse_unknown(names: Iterable[str]) -> None:
     known = [setting.name for setting in APP_SETTINGS]
     for name in names:
         if name not in known:
-            near = difflib.get_close_matches(name, known, 1, 0.6)
-            hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(known)}"
+            # What all of them begin with would make any two alike.
+            near = difflib.get_close_matches(name[len(_SPACE) :], [one[len(_SPACE) :] for one in known], 1, 0.6)
+            hint = f"did you mean {_SPACE + near[0]!r}?" if near else f"there are {', '.join(known)}"
             raise UsageError(f"unknown setting {name!r}: {hint}")
 
 

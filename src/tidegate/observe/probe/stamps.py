@@ -37,12 +37,16 @@ class Stamps:
     def __init__(self, wanted: Callable[[], bool]) -> None:
         """`wanted` is asked once, at the first message."""
         self._wanted: Callable[[], bool] = wanted
+        self._firing = _Firing()
+        self.forget()
+
+    def forget(self) -> None:
+        """Begins anew, outside of any worker."""
         self._on: bool | None = None
+        self._complained = False
         self.clock: Clock = own_clock
         #: Notes a child of the present run, and gives that run's entry.
         self.published: Callable[[object], str] | None = None
-        self._firing = _Firing()
-        self._complained = False
 
     def stamp(self, sender: Any = None, headers: Any = None, **_: Any) -> None:
         """Writes into the headers of a message that is about to be published; 2 µs. Never raises."""
