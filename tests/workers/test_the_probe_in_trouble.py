@@ -64,8 +64,9 @@ def test_a_pool_that_is_restarted_or_grows_goes_on_counting(broker_url, celery_w
 
 
 def test_processes_that_are_spawned_find_the_rings_too(broker_url, celery_worker):
-    spawning = "import billiard\nbilliard.set_start_method('spawn', force=True)\n"
-    worker = celery_worker(spawning + PROJECT, broker_url, "-c", "2")
+    # Before Celery 5.7 there is no such setting, and they are forked.
+    spawning = "app.conf.worker_pool_start_method = 'spawn'\n"
+    worker = celery_worker(PROJECT + spawning, broker_url, "-c", "2")
     send(broker_url, "parent", 2)
     wait_for(lambda: runs_of(broker_url, "quick").run.count == 6, 60)
     worker.stop()
