@@ -50,7 +50,7 @@ bench: $(STAMP)  ## Ratios against named baselines, in one run
 	$(BIN)/python -m benchmarks
 
 proof: $(STAMP)  ## The slow proofs against real workers (several minutes)
-	$(BIN)/python -m pytest -m proof -o addopts="-ra -p no:valkey" --timeout 1800
+	$(BIN)/python -m pytest -m proof -o addopts="-rA -p no:valkey" --timeout 1800
 
 fuzz: $(STAMP)  ## Random bytes against the envelope for a minute
 	$(BIN)/python fuzz/envelope.py

@@ -9,9 +9,13 @@ import redis
 from benchmarks import fill
 from benchmarks.instruments import note
 from benchmarks.measurements import Bench, Row, exact, flow, sampled, stalls
+from benchmarks.probing import probing
+from benchmarks.simulations import simulations
 from tidegate.demo.broker import PrivateBroker
 
 PARTS = {"exact": exact, "sample": sampled, "doctor": flow, "stalls": stalls}
+#: These need no server, and get the number of rounds.
+WITHOUT_SERVER = {"simulate": simulations, "probe": probing}
 
 
 def arguments() -> argparse.Namespace:
@@ -20,7 +24,9 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--keys", type=int, default=100_000, help="other keys in the database")
     parser.add_argument("--rounds", type=int, default=3, help="how often each timing is repeated, interleaved")
     parser.add_argument("--window", type=float, default=10.0, help="seconds that doctor watches")
-    parser.add_argument("--only", choices=sorted(PARTS), action="append", help="measure this part only")
+    parser.add_argument(
+        "--only", choices=sorted(PARTS | WITHOUT_SERVER), action="append", help="measure this part only"
+    )
     return parser.parse_args()
 
 
@@ -49,11 +55,19 @@ def show(rows: Iterable[Row]) -> None:
         print("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip())
 
 
+def rows(options: argparse.Namespace) -> Iterator[Row]:
+    """Of every chosen part; the server is filled only where one of them needs it."""
+    chosen = options.only or [*PARTS, *WITHOUT_SERVER]
+    if any(name in PARTS for name in chosen):
+        with prepared(options) as bench:
+            for name in chosen:
+                yield from PARTS[name](bench) if name in PARTS else ()
+    for name in chosen:
+        yield from WITHOUT_SERVER[name](options.rounds) if name in WITHOUT_SERVER else ()
+
+
 def main() -> None:
-    options = arguments()
-    chosen = [part for name, part in PARTS.items() if not options.only or name in options.only]
-    with prepared(options) as bench:
-        show([row for part in chosen for row in part(bench)])
+    show(list(rows(arguments())))
 
 
 if __name__ == "__main__":

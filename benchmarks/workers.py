@@ -87,7 +87,7 @@ class Crew:
     def batch(self, way: str, count: int) -> Pace:
         """How fast the worker empties a queue that was filled at once, from the first to the last twentieth of it."""
         client, process = self.clients[way], self.workers[way]
-        client.lpush(QUEUE, *(_stamped(number) for number in range(count)))
+        client.lpush(QUEUE, *(stamped(number) for number in range(count)))
         began, cpu = _reached(client, count * 19 // 20), _cpu_s(process.pid)
         ended = _reached(client, count // 20)
         cpu = _cpu_s(process.pid) - cpu
@@ -97,7 +97,7 @@ class Crew:
         return Pace(done / (ended - began), cpu / done)
 
 
-def _stamped(number: int) -> bytes:
+def stamped(number: int) -> bytes:
     """A message as the probe stamps it; the bare worker gets the same."""
     parsed = json.loads(message("bench.noop", number, ""))
     parsed["headers"].update(root_id=parsed["headers"]["id"], parent_id=None, enqueued_at=round(time.time(), 6))

@@ -13,14 +13,39 @@ from pathlib import Path
 import click
 import pytest
 
-from tidegate import config, diagnose, errors
+import tidegate
+from tidegate import config, diagnose, errors, planning
 from tidegate.broker.address import parse_address
 from tidegate.broker.client import connect
 from tidegate.cli.main import tidegate as group
 from tidegate.document import document
 from tidegate.facts.diagnosis import BrokerReport, Diagnosis, Finding, MemoryReport, QueueReport, State, TaskReport
+from tidegate.facts.lint import EntryReport, Lint, SchedulerReport
 from tidegate.facts.message import Message
+from tidegate.facts.planned import (
+    Curve,
+    EntryPlan,
+    HostsLost,
+    Point,
+    PoolPlan,
+    ProbeReport,
+    Range,
+    TaskMeasured,
+)
+from tidegate.facts.planned import Plan as IntervalPlan
 from tidegate.facts.seen import CensusSeen, Cost, TaskCount
+from tidegate.facts.simulated import (
+    Account,
+    EntrySimulated,
+    Mean,
+    MemorySimulated,
+    PoolSimulated,
+    QueueSimulated,
+    Simulated,
+    Spread,
+    TaskSimulated,
+)
+from tidegate.model.lint.table import LINT_RULES
 from tidegate.model.rules.table import RULES
 from tidegate.observe.peek import peek_queue
 from tidegate.observe.sampling import GLANCE, Plan, sample_census
@@ -29,6 +54,7 @@ ROOT = Path(__file__).resolve().parent.parent
 DOCS = ROOT / "docs"
 PAGES = sorted([*DOCS.rglob("*.md"), ROOT / "README.md", ROOT / "CHANGELOG.md", ROOT / "CONTRIBUTING.md"])
 RULE_SECTIONS = ["What it sees", "Why it matters", "How sure it is", "What to do", "How to silence it"]
+ALL_RULES = (*RULES, *LINT_RULES)
 #: The section of json.md for every dataclass of the machine output.
 JSON_SECTIONS = {
     "`tidegate doctor --json`": Diagnosis,
@@ -41,6 +67,27 @@ JSON_SECTIONS = {
     "`tidegate peek --json`": Message,
     "`tidegate census --json`": CensusSeen,
     "by_task": TaskCount,
+    "`tidegate plan --json`": IntervalPlan,
+    "pools": PoolPlan,
+    "entries": EntryPlan,
+    "min_safe_interval_s": Range,
+    "with_hosts_lost": HostsLost,
+    "measured tasks": TaskMeasured,
+    "probe": ProbeReport,
+    "curves": Curve,
+    "points": Point,
+    "`tidegate simulate --json`": Simulated,
+    "messages": Account,
+    "means": Mean,
+    "spreads": Spread,
+    "simulated queues": QueueSimulated,
+    "simulated tasks": TaskSimulated,
+    "simulated entries": EntrySimulated,
+    "simulated pools": PoolSimulated,
+    "simulated memory": MemorySimulated,
+    "`tidegate lint --json`": Lint,
+    "judged entries": EntryReport,
+    "schedulers": SchedulerReport,
 }
 
 
@@ -92,7 +139,7 @@ def exit_codes() -> dict[str, int]:
     return {name: value for name, value in vars(errors).items() if name.startswith("EXIT_")}
 
 
-@pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.id)
+@pytest.mark.parametrize("rule", ALL_RULES, ids=lambda rule: rule.id)
 def test_every_rule_has_a_page_with_its_number_and_title_and_the_same_sections(rule):
     text = read(f"rules/{rule.id}.md")
 
@@ -106,13 +153,13 @@ def said_in(pattern: str) -> str:
     return re.sub(r"[\"']\s*\n\s*f?[\"']", "", source).replace("\\'", "'")
 
 
-@pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.id)
+@pytest.mark.parametrize("rule", ALL_RULES, ids=lambda rule: rule.id)
 def test_the_sentences_that_a_page_quotes_are_those_of_the_rule(rule):
     quotes = re.findall(r"^> (.*)$", read(f"rules/{rule.id}.md"), re.MULTILINE)
     # Split at placeholders (in italics) and punctuation; counted nouns are put together elsewhere.
     parts = [part.strip() for quote in quotes for part in re.split(r"\*[^*]+\*|[.:;,()]", quote)]
     pieces = [re.sub(r"^(messages|workers|results|reply lists) ", "", part) for part in parts]
-    source = said_in("model/rules/*.py")
+    source = said_in("model/lint/*.py" if rule in LINT_RULES else "model/rules/*.py")
 
     assert len(quotes) >= 2
     assert [piece for piece in pieces if len(piece) >= 16 and piece not in source] == []
@@ -121,17 +168,17 @@ def test_the_sentences_that_a_page_quotes_are_those_of_the_rule(rule):
 def test_every_page_about_a_rule_belongs_to_a_rule():
     pages = {page.stem for page in (DOCS / "rules").glob("*.md")} - {"README"}
 
-    assert pages == {rule.id for rule in RULES}
+    assert pages == {rule.id for rule in ALL_RULES}
 
 
 def test_the_index_of_rules_lists_every_rule_with_its_title_and_no_other():
     rows = re.findall(r"^\| \[(TG\d+)\]\(\1\.md\) \| ([^|]+?) \|", read("rules/README.md"), re.MULTILINE)
 
-    assert rows == [(rule.id, rule.title) for rule in RULES]
+    assert rows == [(rule.id, rule.title) for rule in ALL_RULES]
 
 
 def test_every_number_of_a_rule_that_a_page_mentions_exists():
-    known = {rule.id for rule in RULES}
+    known = {rule.id for rule in ALL_RULES}
 
     assert {(page.name, number) for page in PAGES for number in re.findall(r"TG\d{3}", page.read_text())} <= {
         (page.name, number) for page in PAGES for number in known
@@ -181,6 +228,21 @@ def test_every_setting_stands_on_its_page_with_its_default_and_meaning_and_no_ot
     ]
 
 
+def test_every_setting_of_the_application_stands_on_the_page_with_its_bounds_and_meaning_and_no_other_does():
+    rows = [
+        [cell.strip(" `") for cell in line.strip("|").split("|")]
+        for line in read("reference/settings.md").splitlines()
+        if line.startswith("| `tidegate_")
+    ]
+
+    assert rows == [
+        [setting.name, f"{setting.default:.9g}" if setting.most > 1 else str(setting.default)]
+        + ([f"{setting.least:.10g}", f"{setting.most:.10g}"] if setting.most > 1 else ["", ""])
+        + [setting.sentence]
+        for setting in config.APP_SETTINGS
+    ]
+
+
 def test_every_variable_of_the_environment_that_a_page_mentions_is_a_setting():
     known = {setting.env for setting in config.SETTINGS}
 
@@ -222,11 +284,15 @@ def test_every_state_is_named_where_verdicts_are_explained():
     assert [state.value for state in State if f"`{state.value}`" not in read("reference/json.md")] == []
 
 
-def test_the_signature_in_the_api_page_is_the_one_of_the_function():
-    names = list(inspect.signature(diagnose.diagnose).parameters)
-    rows = first_cells(read("reference/api.md"))
+def test_the_signatures_in_the_api_page_are_those_of_the_functions():
+    page = read("reference/api.md")
+    functions = (tidegate.install, planning.plan, diagnose.diagnose)
+    drawn = dict(re.findall(r"^(\w+)\((.*)\) ->", page, re.MULTILINE))
 
-    assert rows == names
+    assert first_cells(page) == list(inspect.signature(diagnose.diagnose).parameters)
+    for function in functions:
+        names = re.findall(r"(\w+)(?:=[^,]+)?(?:, |$)", drawn[function.__name__].replace("*, ", ""))
+        assert names == list(inspect.signature(function).parameters)
 
 
 @pytest.mark.parametrize("room", ["broker", "observe", "model"])

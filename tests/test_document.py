@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import pytest
 
+from faces.plans import a_plan, an_unknown_entry
 from reports import HIDDEN, a_diagnosis, a_queue_report
 from tidegate.cli.text import to_json
 from tidegate.document import document, iso
@@ -34,6 +35,36 @@ def test_the_fields_are_named_as_designed(path, names):
         value = value[part]
 
     assert set(names.split()) <= set(value)
+
+
+#: The same of `tidegate plan`.
+PLANNED = {
+    ("pools", 0): "queues slots hosts utilisation effective_slots",
+    (
+        "entries",
+        0,
+    ): "entry task interval_s work_s work_s_error min_safe_interval_s edge_interval_s freshest_interval_s safe "
+    "with_hosts_lost binding basis",
+    ("entries", 0, "min_safe_interval_s"): "estimate low high",
+    ("entries", 0, "with_hosts_lost", 0): "lost min_safe_interval_s growth_per_s full_in_s",
+}
+
+
+@pytest.mark.parametrize(("path", "names"), PLANNED.items(), ids=lambda value: ".".join(map(str, value)) or "top")
+def test_the_fields_of_a_plan_are_named_as_designed(path, names):
+    value = document(a_plan())
+    for part in path:
+        value = value[part]
+
+    assert set(names.split()) <= set(value)
+
+
+def test_a_plan_of_which_nothing_is_known_is_null_with_reasons():
+    entry = document(an_unknown_entry())
+
+    assert entry["safe"] is entry["min_safe_interval_s"] is entry["work_s"] is None
+    assert entry["unknown"]["safe"] == "fewer than 30 runs (12)"
+    assert entry["with_hosts_lost"][0]["unknown"]["growth_per_s"] == "fewer than 30 runs (12)"
 
 
 def test_states_and_levels_are_lower_case_words():

@@ -40,7 +40,7 @@ class UsageError(TidegateError):
 
 
 class BadApp(UsageError):
-    """`-A` names no Celery application that can be imported."""
+    """`-A` names no Celery application that can be imported, or one whose settings can't be used."""
 
 
 class CannotLook(TidegateError):

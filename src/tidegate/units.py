@@ -29,6 +29,15 @@ def _sum_of_parts(text: str) -> float:
     return sum(float(number) * _DURATION_UNITS[unit] for number, unit in parts)
 
 
+def parse_size(text: str) -> int:
+    """Bytes from `8GB`, `512 MB`, `1000`; binary units as `size` writes them. Raises ValueError for anything else."""
+    found = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([KMGTP]?B)?\s*", text, re.IGNORECASE)
+    if found is None:
+        message = f"expected a size such as 8GB or 512MB, got {text!r}"
+        raise ValueError(message)
+    return round(float(found[1]) * 1024.0 ** _BYTE_UNITS.index((found[2] or "B").upper()))
+
+
 def duration(seconds: float) -> str:
     """A duration in the unit people would use: `0.12 s`, `4.2 minutes`, `11 days`."""
     if not math.isfinite(seconds):

@@ -17,9 +17,9 @@ class LineNarrator:
 
 
 def show_nothing(url: str) -> None:
-    sys.stdout.write(f"diagnosed {url}\n")
+    sys.stdout.write(f"shown {url}\n")
     sys.stdout.flush()
 
 
 if __name__ == "__main__":
-    sys.exit(run_demo(show_nothing, narrator=LineNarrator(), keep=True, seconds=0.5))
+    sys.exit(run_demo(show_nothing, show_nothing, narrator=LineNarrator(), keep=True, seconds=0.5))

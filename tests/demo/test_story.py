@@ -19,9 +19,11 @@ from demo.deadline import eventually, lives
 from tidegate.demo.narrator import PlainNarrator, sparkline
 from tidegate.demo.processes import python_environment
 from tidegate.demo.stage import Scene, find_project
-from tidegate.demo.story import CHILD, PARENT, explain, run_demo
+from tidegate.demo.story import CHILD, ENTRY, PARENT, explain, run_demo
 from tidegate.errors import UsageError
+from tidegate.facts.planned import Plan
 from tidegate.facts.unknown import Unknown
+from tidegate.planning import plan
 
 PLAYER = Path(__file__).with_name("player.py")
 MARK = "TIDEGATE_TEST_MARK"
@@ -61,7 +63,7 @@ def mark(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> str:
     return str(tmp_path)
 
 
-def test_the_queue_grows_is_diagnosed_and_stays_flat_at_the_advised_interval(mark: str) -> None:
+def test_the_queue_grows_is_diagnosed_and_stays_flat_at_the_planned_interval(mark: str) -> None:
     seen: dict[str, object] = {}
 
     def show(url: str) -> SimpleNamespace:
@@ -70,10 +72,14 @@ def test_the_queue_grows_is_diagnosed_and_stays_flat_at_the_advised_interval(mar
         parent = SimpleNamespace(name=PARENT, edge_interval_s=0.6, min_safe_interval_s=0.8)
         return SimpleNamespace(tasks=[parent])
 
+    def show_plan(url: str) -> Plan:
+        seen["plan"] = planned = plan(url)
+        return planned
+
     teller = Recorder()
     # Twice what the worker can do, so that a few seconds are enough to see it.
     scene = Scene(clusters=10, task_s=0.05, interval_s=0.25)
-    assert run_demo(show, narrator=teller, seconds=4.0, scene=scene) == 0
+    assert run_demo(show, show_plan, narrator=teller, seconds=8.0, scene=scene) == 0
     assert seen["depth"] > 20
     assert seen["children"] > 5
     depths = [int(re.search(r"(\d+) messages", line)[1]) for line in teller.shown]
@@ -81,7 +87,12 @@ def test_the_queue_grows_is_diagnosed_and_stays_flat_at_the_advised_interval(mar
     story = " ".join(teller.said)
     assert str(seen["url"]) in story
     assert "0.60 s of work" in story
-    assert "every 0.80 s" in story
+    # Ten children of 50 ms, the parent, and what Django and the worker add to each.
+    [entry] = seen["plan"].entries
+    assert entry.entry == ENTRY
+    assert entry.runs_per_firing == pytest.approx(11)
+    assert 0.5 < entry.edge_interval_s < 0.75
+    assert f"every {entry.min_safe_interval_s.estimate:.2f} s" in story
     assert min(depths[-20:]) < 5
     assert marked(mark) == []
 
@@ -92,7 +103,7 @@ def test_without_a_number_in_the_diagnosis_the_interval_is_doubled(diagnosis: ob
     parent = SimpleNamespace(name=PARENT, edge_interval_s=why, min_safe_interval_s=why)
     shown = SimpleNamespace(tasks=[parent]) if diagnosis == "unknown" else diagnosis
     teller = Recorder()
-    assert explain(teller, Scene(interval_s=0.3), shown) == 0.6
+    assert explain(teller, Scene(interval_s=0.3), shown, None) == 0.6
     assert "twice the old one: 0.6 s" in teller.said[0]
 
 
@@ -103,8 +114,8 @@ def test_where_only_the_children_show_their_capacity_a_firing_costs_one_of_each_
         SimpleNamespace(name=CHILD, edge_interval_s=0.06, min_safe_interval_s=0.075),
     ]
     teller = Recorder()
-    assert explain(teller, Scene(clusters=20), SimpleNamespace(tasks=tasks)) == pytest.approx(1.5)
-    assert "1.20 s of work" in teller.said[0]
+    assert explain(teller, Scene(clusters=20), SimpleNamespace(tasks=tasks), None) == pytest.approx(1.5)
+    assert "busy for 1.20 s" in teller.said[0]
 
 
 @contextmanager
@@ -153,7 +164,7 @@ def test_the_project_is_found_in_the_checkout() -> None:
 def test_without_django_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("importlib.util.find_spec", lambda _name: None)
     with pytest.raises(UsageError, match=r"pip install 'tidegate\[demo\]'"):
-        run_demo(lambda _url: None, narrator=Recorder())
+        run_demo(lambda _url: None, lambda _url: None, narrator=Recorder())
 
 
 def test_progress_in_a_pipe_is_a_line_now_and_then() -> None:

@@ -22,8 +22,11 @@ LOOKS = (
     ("peek", "celery", "{}"),
     ("census", "celery", "{}", "--sample"),
     ("census", "celery", "{}", "--exact"),
+    ("plan", "{}"),
 )
 COMMANDS = tuple((*look, *form) for look in LOOKS for form in ((), ("--json",)))
+#: Those of one queue, which has to be there.
+ON_ONE_QUEUE = tuple(command for command in COMMANDS if command[0] in ("peek", "census"))
 WINDOW_S = 0.5
 #: No run may take longer: what a frozen test would look like.
 LONGEST_S = 40

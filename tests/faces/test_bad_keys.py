@@ -12,6 +12,7 @@ import redis
 from broker.elements import element
 from faces.shell import (
     COMMANDS,
+    ON_ONE_QUEUE,
     assert_every_command_is_harmless,
     assert_harmless,
     assert_harmless_json,
@@ -49,7 +50,7 @@ NO_LISTS: dict[str, Spoil] = {
 def test_a_queue_that_is_no_list_is_said_to_be_none(kind: str, client: redis.Redis, broker_url: str) -> None:
     client.delete("celery")
     NO_LISTS[kind](client)
-    for command in COMMANDS[4:]:
+    for command in ON_ONE_QUEUE:
         ran = call(*words(command, broker_url))
         assert_one_line(ran, longest_s=2)
         assert "'celery' is no queue: the key is no list" in ran.said

@@ -16,7 +16,7 @@ from faces.faults import (
     says,
     silent,
 )
-from faces.shell import COMMANDS, WINDOW_S, assert_one_line, call, run, words
+from faces.shell import COMMANDS, ON_ONE_QUEUE, WINDOW_S, assert_one_line, call, run, words
 from tidegate.demo.broker import PrivateBroker, free_port
 
 TIMEOUT_S = 0.2
@@ -169,7 +169,7 @@ def test_an_empty_database_names_the_one_that_holds_keys(valkey: PrivateBroker, 
         assert_one_line(ran, longest_s=LONGEST_S)
         assert "no Celery queue in database 0" in ran.said
         assert "look into database 3 (1 keys)" in ran.said
-    for command in COMMANDS[4:]:
+    for command in ON_ONE_QUEUE:
         ran = call(*words(command, broker_url))
         assert_one_line(ran, longest_s=LONGEST_S)
         assert "no queue 'celery' in database 0" in ran.said

@@ -9,6 +9,7 @@ import redis
 from broker.elements import element
 from faces.shell import (
     COMMANDS,
+    ON_ONE_QUEUE,
     assert_every_command_is_harmless,
     assert_harmless,
     assert_harmless_json,
@@ -105,7 +106,7 @@ def test_a_user_who_may_not_read_lists_sees_their_depth_alone(valkey: PrivateBro
     found = call("doctor", url, "--window", "0.2", "--json").parsed
     assert found["queues"][0]["depth"] == 5
     assert found["verdict"] != "ok"
-    for command in COMMANDS[4:]:
+    for command in ON_ONE_QUEUE:
         ran = call(*words(command, url))
         assert_one_line(ran, longest_s=2, secret=SECRET)
         assert "+lrange" in ran.said, ran.said

@@ -1,83 +1,89 @@
-"""A project that has the probe installed, and what it left in Redis, in sums that tests can state."""
+"""An application with the probe, and what its real workers left in Redis."""
 
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
+import pytest
 from celery import Celery
 
 from tidegate.broker.address import parse_address
 from tidegate.broker.client import connect
-from tidegate.facts.measured import Measured, Runs, WorkerSeen
-from tidegate.facts.merging import merge_runs
+from tidegate.facts.measured import Key, Measured, Runs, Slice
+from tidegate.facts.merging import coarsened
 from tidegate.observe.measured import read_measured
 
-PROJECT = """
+APP = """
 import os, signal, time
-from celery import Celery, chain, group
-from celery.exceptions import Ignore, Reject, SoftTimeLimitExceeded
-
+from celery import Celery, chain, chord, group
+from celery.exceptions import Ignore, Reject
 import tidegate
 
 app = Celery("proj")
 app.conf.tidegate_probe_every_s = 1
 tidegate.install(app)
 
-@app.task(name="quick")
-def quick(*_):
-    pass
-
-@app.task(name="sleep")
-def sleep(seconds):
+@app.task(name="nap", ignore_result=True)
+def nap(seconds=0.01):
     time.sleep(seconds)
 
-@app.task(name="fail")
+@app.task(name="fail", ignore_result=True)
 def fail():
-    raise ValueError("no")
+    raise ValueError("on purpose")
 
-@app.task(name="retry", bind=True, max_retries=2, default_retry_delay=0.05)
-def retry(self):
-    if self.request.retries < 2:
-        self.retry()
+@app.task(name="again", bind=True, ignore_result=True, max_retries=2, default_retry_delay=0)
+def again(self):
+    raise self.retry(countdown=0)
 
-@app.task(name="ignore")
-def ignore():
+@app.task(name="ignored", ignore_result=True)
+def ignored():
     raise Ignore()
 
-@app.task(name="reject", acks_late=True)
-def reject():
-    raise Reject("no", requeue=False)
+@app.task(name="die", ignore_result=True)
+def die():
+    time.sleep(0.1)
+    os.kill(os.getpid(), signal.SIGKILL)
 
-@app.task(name="parent")
-def parent(children=3):
-    for _ in range(children):
-        quick.delay()
-    # Neither an eager call nor a direct one is a run of the worker's.
-    quick.apply()
-    quick()
-
-@app.task(name="canvas")
-def canvas():
-    chain(quick.si(), quick.si(), quick.si())()
-    group(quick.si(), quick.si())()
-
-@app.task(name="late", acks_late=True)
-def late():
-    pass
-
-@app.task(name="soft", soft_time_limit=1)
+@app.task(name="soft", ignore_result=True, soft_time_limit=0.2)
 def soft():
     time.sleep(30)
 
-@app.task(name="hard", time_limit=1)
+@app.task(name="hard", ignore_result=True, time_limit=0.3)
 def hard():
     time.sleep(30)
 
-@app.task(name="dies")
-def dies():
-    os.kill(os.getpid(), signal.SIGKILL)
+@app.task(name="burn", ignore_result=True)
+def burn(cpu_s):
+    end = time.process_time() + cpu_s
+    while time.process_time() < end:
+        pass
+
+@app.task(name="spread", ignore_result=True)
+def spread(count):
+    for _ in range(count):
+        nap.delay(0.001)
+    (nap.si(0.001) | nap.si(0.001)).delay()
+
+@app.task(name="eager", ignore_result=True)
+def eager():
+    nap.apply((0.001,))
+    nap(0.001)
 """
+
+
+@contextmanager
+def sender(url: str) -> Iterator[Celery]:
+    """An application that publishes and knows nothing of Tidegate."""
+    with Celery("sender", broker=url) as app:
+        yield app
+
+
+def send(url: str, task: str, count: int = 1, args: tuple[Any, ...] = (), **options: Any) -> None:
+    with sender(url) as app:
+        for _ in range(count):
+            app.send_task(task, args, **options)
 
 
 def measured(url: str) -> Measured:
@@ -85,45 +91,33 @@ def measured(url: str) -> Measured:
         return read_measured(broker)
 
 
-def runs_of(url: str, task: str) -> Runs:
-    """Everything that was counted of a task, over all slices, queues and entries."""
-    total = Runs()
-    for slice_ in measured(url).slices:
-        for key, runs in slice_.runs.items():
-            if key.task == task:
-                merge_runs(total, runs)
-    return total
+def whole(url: str) -> Slice:
+    slices = list(measured(url).slices)
+    begins = min((slice_.start_s for slice_ in slices), default=0)
+    return coarsened(slices, begins, max((s.start_s + s.length_s for s in slices), default=60) - begins)
+
+
+def runs_of(url: str, task: str, entry: str = "", queue: str = "celery") -> Runs:
+    return whole(url).runs.get(Key(task, queue, entry)) or Runs()
 
 
 def outcomes(url: str) -> dict[str, Counter[str]]:
-    """What happened, by task."""
-    found: dict[str, Counter[str]] = {}
-    for slice_ in measured(url).slices:
-        for key, runs in slice_.runs.items():
-            found.setdefault(key.task, Counter()).update(runs.outcomes)
+    return {key.task: +runs.outcomes for key, runs in whole(url).runs.items()}
+
+
+def eventually(is_so: Callable[[], Any], within_s: float = 30.0) -> Any:
+    """What it gives, as soon as that is true."""
+    deadline = time.monotonic() + within_s
+    while not (found := is_so()):
+        if time.monotonic() > deadline:
+            pytest.fail("it did not happen in time")
+        time.sleep(0.1)
     return found
 
 
-def the_worker(url: str) -> WorkerSeen:
-    (seen,) = measured(url).workers
-    return seen
-
-
-def wait_for(condition: Callable[[], bool], within_s: float = 30.0) -> None:
+def wait_for(look: Callable[[], Any], expected: Any, within_s: float = 60.0) -> None:
+    """Until it gives what is expected; says what it gave where it does not."""
     deadline = time.monotonic() + within_s
-    while not condition():
-        assert time.monotonic() < deadline, "it did not happen in time"
-        time.sleep(0.05)
-
-
-@contextmanager
-def sender(url: str):
-    """An application without the probe, that sends by name."""
-    with Celery("sender", broker=url, set_as_current=False) as app:
-        yield app
-
-
-def send(url: str, task: str, count: int = 1, **options: object) -> None:
-    with sender(url) as app:
-        for _ in range(count):
-            app.send_task(task, **options)
+    while (found := look()) != expected and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert found == expected

@@ -190,3 +190,9 @@ def test_two_beats_are_found_by_their_origins(broker_url, redis_client, celery_b
     assert len(said["evidence"]["origins"]) == 2
     assert finding(diagnosis, "TG131")["level"] == "warning"
     assert "entry" in finding(diagnosis, "TG131")["sentence"]
+
+
+def test_the_age_of_the_oldest_message_lasts_until_the_queue_was_read(broker_url):
+    with Celery("sender", broker=broker_url) as app:
+        app.send_task(FLUSH, (1,), headers={"enqueued_at": time.time()})
+    assert queue(doctor(broker_url, 1.5))["oldest_age_s"] > 1.5

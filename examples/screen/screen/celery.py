@@ -4,8 +4,12 @@ import os
 
 from celery import Celery
 
+import tidegate
+
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "screen.settings")
 
 app = Celery("screen")
 app.config_from_object("django.conf:settings", namespace="CELERY")
 app.autodiscover_tasks(["screen"])
+# The one line that lets Tidegate measure what a firing costs: `tidegate plan` reads it.
+tidegate.install(app)

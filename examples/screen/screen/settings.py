@@ -52,6 +52,8 @@ USE_TZ = True
 CELERY_BROKER_URL = BROKER_URL
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 CELERY_TASK_IGNORE_RESULT = True
+# Every ten seconds unless told otherwise; the demo lasts for a minute.
+CELERY_TIDEGATE_PROBE_EVERY_S = 2
 CELERY_TASK_QUEUES = [Queue("celery"), Queue("schedule")]
 # The parent has a queue of its own. In the children's it would wait behind those of the firings before, and the load
 # would come in waves: many parents in a row, then all their children, and each wave longer than the last.

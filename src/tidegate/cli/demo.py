@@ -6,6 +6,7 @@ from tidegate.cli.options import ends_well
 from tidegate.cli.progress import watching
 from tidegate.cli.render import console, show_diagnosis
 from tidegate.facts.diagnosis import Diagnosis
+from tidegate.facts.planned import Plan
 
 #: The doctor's window in the demo.
 _WINDOW_S = 10.0
@@ -18,16 +19,17 @@ _WINDOW_S = 10.0
 @ends_well
 def demo(keep: bool, port: int | None, verbose: bool) -> None:
     """Play the story: a Django project refreshes its screens every second, the workers are a little too slow, the queue
-    grows; the doctor explains it, and the interval it names ends it. Takes about a minute and leaves nothing behind.
+    grows; the doctor explains it, the plan says which interval is safe, and that one ends it. Takes about a minute and
+    leaves nothing behind.
 
     Needs no Redis: a private one is started. Needs the extra: pip install 'tidegate[demo]'
     """
     from tidegate.demo.story import run_demo
 
-    raise SystemExit(run_demo(lambda url: _shown(url, verbose=verbose), keep=keep, port=port))
+    raise SystemExit(run_demo(lambda url: _diagnosed(url, verbose=verbose), _planned, keep=keep, port=port))
 
 
-def _shown(url: str, *, verbose: bool) -> Diagnosis:
+def _diagnosed(url: str, *, verbose: bool) -> Diagnosis:
     from tidegate.broker.address import parse_address
     from tidegate.diagnose import diagnose_at
     from tidegate.observe.look import Options
@@ -39,3 +41,16 @@ def _shown(url: str, *, verbose: bool) -> Diagnosis:
     show_diagnosis(diagnosis, out, verbose=verbose)
     out.print()
     return diagnosis
+
+
+def _planned(url: str) -> Plan:
+    from tidegate.cli.plan import show_answer
+    from tidegate.cli.plan_chart import chart_of
+    from tidegate.planning import plan
+
+    out = console()
+    out.print(f"\n$ tidegate plan {url}", style="bold")
+    planned = plan(url)
+    show_answer(planned, chart_of(planned))
+    out.print()
+    return planned

@@ -47,11 +47,12 @@ def doctor(target: Target, as_json: bool, verbose: bool, fail_on: str, **options
         click.echo(to_json(document(diagnosis)))
     else:
         show_diagnosis(diagnosis, console(), verbose=verbose)
-    if any(_above(finding.level, fail_on) for finding in diagnosis.findings):
+    if any(above(finding.level, fail_on) for finding in diagnosis.findings):
         raise SystemExit(EXIT_FINDING)
 
 
-def _above(level: Any, fail_on: str) -> bool:
+def above(level: Any, fail_on: str) -> bool:
+    """True where a finding of that level ends the command with 1."""
     from tidegate.facts.diagnosis import Level
 
     return fail_on != "never" and level >= Level[fail_on.upper()]
@@ -72,7 +73,7 @@ def run(target: Target, window_s: float, queues: tuple[str, ...], max_keys: int,
         window_s=window_s,
         queues=queues,
         at_most_keys=max_keys,
-        app=see_app(target.app) if target.app is not None else None,
+        app=see_app(target.app, target.timeout_s) if target.app is not None else None,
         ask=(lambda: ask(target.app, min(target.timeout_s, 2.0))) if ask_workers else None,
     )
     with watching(f"Watching for {window_s:g} s") as progress:

@@ -82,7 +82,7 @@ def reads_broker(command: Command) -> Command:
     @shared_options
     @functools.wraps(command)
     def wrapped(*args: Any, broker_url: str | None, **kwargs: Any) -> Any:
-        return command(*args, target=_target(broker_url, kwargs), **kwargs)
+        return command(*args, target=target_of(broker_url, kwargs), **kwargs)
 
     return wrapped
 
@@ -98,7 +98,7 @@ def reads_queue(command: Command) -> Command:
         if "://" in queue and (broker_url is None or "://" not in broker_url):
             # Taken for a name, the URL would be shown with its password.
             raise UsageError("QUEUE stands before the broker URL, as in: tidegate peek celery redis://localhost:6379/0")
-        return command(*args, target=_target(broker_url, kwargs), queue=queue, **kwargs)
+        return command(*args, target=target_of(broker_url, kwargs), queue=queue, **kwargs)
 
     return wrapped
 
@@ -189,7 +189,8 @@ def _kind(error: TidegateError) -> str:
     return "could not look" if error.exit_code == EXIT_CANNOT_LOOK else "refused"
 
 
-def _target(url: str | None, kwargs: dict[str, Any]) -> Target:
+def target_of(url: str | None, kwargs: dict[str, Any]) -> Target:
+    """Where to look, from a URL and the shared options, which are taken out of `kwargs`."""
     target = Target(
         url=url,
         app_name=kwargs.pop("app_name"),
@@ -208,4 +209,8 @@ def _app(name: str | None) -> Any:
     given = click.get_current_context().find_root().obj
     app = getattr(given, "app", None)
     # Without -A, `celery` hands over its default application, which is configured for nothing.
-    return app if app is not None and getattr(app, "main", None) not in (None, "default") else None
+    if app is None or getattr(app, "main", None) in (None, "default"):
+        return None
+    from tidegate.observe.app import configured_app
+
+    return configured_app(app, f"celery -A {app.main}")

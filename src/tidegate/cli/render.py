@@ -13,7 +13,7 @@ from tidegate.facts.diagnosis import Diagnosis, Finding, Level, QueueReport, Sta
 from tidegate.facts.unknown import Maybe, known
 from tidegate.units import count, duration, percent, plural, rate, significant, size
 
-_STATE_STYLE = {
+STATE_STYLE = {
     State.OK: "green",
     State.DRAINING: "cyan",
     State.SURGE: "yellow",
@@ -21,7 +21,7 @@ _STATE_STYLE = {
     State.GROWING: "bold red",
     State.STALLED: "bold red",
 }
-_LEVEL_STYLE = {Level.OK: "green", Level.INFO: "cyan", Level.WARNING: "yellow", Level.CRITICAL: "bold red"}
+LEVEL_STYLE = {Level.OK: "green", Level.INFO: "cyan", Level.WARNING: "yellow", Level.CRITICAL: "bold red"}
 _MOST_TASKS = 8
 _FILE_WIDTH = 140
 
@@ -49,7 +49,7 @@ def show_diagnosis(diagnosis: Diagnosis, out: Console, *, verbose: bool = False)
         show_tasks(diagnosis.tasks, out)
         out.print()
     _memory(diagnosis, out)
-    _findings(diagnosis.findings, out, verbose=verbose)
+    show_findings(diagnosis.findings, out, verbose=verbose)
     out.print(safe(_cost(diagnosis), "dim"))
 
 
@@ -57,14 +57,15 @@ def _headline(diagnosis: Diagnosis) -> Text:
     broker = diagnosis.broker
     name = " ".join(str(part) for part in (broker.server, broker.version) if known(part)) or "server"
     line = Text()
-    line.append(f"{diagnosis.verdict.value.upper()}  ", style=_STATE_STYLE[diagnosis.verdict])
+    line.append(f"{diagnosis.verdict.value.upper()}  ", style=STATE_STYLE[diagnosis.verdict])
     line.append(printable(f"{broker.url}  {name}"))
     if known(broker.used_memory_bytes):
         line.append(f"  {size(broker.used_memory_bytes)} in use")
     return line
 
 
-def _shown(value: Maybe[float | None], form: object) -> Text:
+def shown(value: Maybe[float | None], form: object) -> Text:
+    """A cell: the value as `form` writes it, `never` for None, and `?` where it could not be seen."""
     if not known(value):
         return Text("?", style="magenta")
     return Text("never" if value is None else form(value))  # type: ignore[operator]
@@ -72,25 +73,25 @@ def _shown(value: Maybe[float | None], form: object) -> Text:
 
 QUEUE_COLUMNS = (
     Column("queue", lambda queue: safe(queue.name), justify="left"),
-    Column("state", lambda queue: Text(queue.state.value, style=_STATE_STYLE[queue.state]), justify="left"),
-    Column("waiting", lambda queue: _shown(queue.depth, count)),
-    Column("unacked", lambda queue: _shown(queue.unacked, count), expendable=3),
-    Column("in", lambda queue: _shown(queue.arrival_per_s, rate)),
-    Column("out", lambda queue: _shown(queue.service_per_s, rate)),
-    Column("growth", lambda queue: _shown(queue.growth_per_s, rate), expendable=1),
-    Column("oldest", lambda queue: _shown(queue.oldest_age_s, duration), expendable=4),
-    Column("memory", lambda queue: _shown(queue.bytes, size), expendable=2),
-    Column("empty in", lambda queue: _shown(queue.drain_s, duration)),
+    Column("state", lambda queue: Text(queue.state.value, style=STATE_STYLE[queue.state]), justify="left"),
+    Column("waiting", lambda queue: shown(queue.depth, count)),
+    Column("unacked", lambda queue: shown(queue.unacked, count), expendable=3),
+    Column("in", lambda queue: shown(queue.arrival_per_s, rate)),
+    Column("out", lambda queue: shown(queue.service_per_s, rate)),
+    Column("growth", lambda queue: shown(queue.growth_per_s, rate), expendable=1),
+    Column("oldest", lambda queue: shown(queue.oldest_age_s, duration), expendable=4),
+    Column("memory", lambda queue: shown(queue.bytes, size), expendable=2),
+    Column("empty in", lambda queue: shown(queue.drain_s, duration)),
 )
 TASK_COLUMNS = (
     Column("task", lambda task: safe(task.name), justify="left"),
     Column("queue", lambda task: safe(task.queue), justify="left", expendable=2),
-    Column("share", lambda task: _shown(task.depth_share, percent), expendable=1),
-    Column("in", lambda task: _shown(task.arrival_per_s, rate), expendable=3),
-    Column("out", lambda task: _shown(task.service_per_s, rate), expendable=4),
-    Column("edge interval", lambda task: _shown(task.edge_interval_s, duration)),
-    Column("safe interval", lambda task: _shown(task.min_safe_interval_s, duration)),
-    Column("workers needed", lambda task: _shown(task.capacity_factor, _times), expendable=5),
+    Column("share", lambda task: shown(task.depth_share, percent), expendable=1),
+    Column("in", lambda task: shown(task.arrival_per_s, rate), expendable=3),
+    Column("out", lambda task: shown(task.service_per_s, rate), expendable=4),
+    Column("edge interval", lambda task: shown(task.edge_interval_s, duration)),
+    Column("safe interval", lambda task: shown(task.min_safe_interval_s, duration)),
+    Column("workers needed", lambda task: shown(task.capacity_factor, _times), expendable=5),
 )
 
 
@@ -119,7 +120,8 @@ def _memory(diagnosis: Diagnosis, out: Console) -> None:
     out.print(safe(f"memory: {text}", "dim"))
 
 
-def _findings(findings: Sequence[Finding], out: Console, *, verbose: bool) -> None:
+def show_findings(findings: Sequence[Finding], out: Console, *, verbose: bool) -> None:
+    """What was noticed, worst first; what is fine, and what could not be looked at, is counted, or shown where wanted."""
     fine = [finding for finding in findings if finding.level is Level.OK]
     unseen = [finding for finding in findings if finding.level is not Level.OK and finding.unknown]
     for finding in findings:
@@ -141,7 +143,7 @@ def _finding(finding: Finding, out: Console) -> None:
     grid.add_column(no_wrap=True, width=8)
     grid.add_column(no_wrap=True)
     grid.add_column(overflow="fold")
-    style = _LEVEL_STYLE[finding.level]
+    style = LEVEL_STYLE[finding.level]
     grid.add_row(Text(finding.level.name.lower(), style), Text(finding.rule, style), safe(finding.sentence))
     out.print(grid)
     if finding.remedy:

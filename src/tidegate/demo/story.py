@@ -1,4 +1,4 @@
-"""The first act: a queue that grows while the page looks fine, the diagnosis, and the interval that ends it."""
+"""Two acts: a queue that grows while the page looks fine, and the diagnosis; then the plan, and the interval that ends it."""
 
 import signal
 import sys
@@ -12,10 +12,12 @@ from tidegate.demo.narrator import Narrator, PlainNarrator, sparkline
 from tidegate.demo.stage import QUEUE, Scene, Stage
 from tidegate.errors import EXIT_FINE
 from tidegate.facts.diagnosis import Diagnosis
+from tidegate.facts.planned import Plan
 from tidegate.facts.unknown import Maybe, known
 
 PARENT = "screen.tasks.refresh_all_clusters"
 CHILD = "screen.tasks.flush_cluster_status"
+ENTRY = "refresh"
 GROWS_S = 20.0
 LOOKS_PER_S = 4
 FIRINGS_AFTER_REMEDY = 6
@@ -25,6 +27,7 @@ CAUTIOUS_FACTOR = 2.0
 SIGNALLED = 128
 
 ShowDiagnosis = Callable[[str], Diagnosis | None]
+ShowPlan = Callable[[str], Plan | None]
 
 
 class Ended(BaseException):
@@ -37,6 +40,7 @@ class Ended(BaseException):
 
 def run_demo(
     show_diagnosis: ShowDiagnosis,
+    show_plan: ShowPlan,
     *,
     narrator: Narrator | None = None,
     keep: bool = False,
@@ -46,15 +50,15 @@ def run_demo(
 ) -> int:
     """Play the story and return the exit code: 0, or 130 after Ctrl-C and 143 after SIGTERM.
 
-    The queue grows for `seconds`; then `show_diagnosis` is called with the broker's URL and returns the diagnosis
-    it has shown, or None. `keep` leaves the fault running until Ctrl-C instead of mending it. The page is at `port`
-    of 127.0.0.1, at a free one where it is None. Whatever ends the demo, no process and no directory is left.
+    The queue grows for `seconds`; then `show_diagnosis` and `show_plan` are called with the broker's URL and return
+    what they have shown, or None. `keep` leaves the fault running until Ctrl-C instead of mending it. The page is at
+    `port` of 127.0.0.1, at a free one where it is None. Whatever ends the demo, no process and no directory is left.
     Raises `NoBinary` without a server program, `UsageError` without Django, `ProcessFailed` where a part won't start.
     """
     teller = narrator or PlainNarrator(sys.stderr)
     try:
         with _ending_by_signal():
-            play(show_diagnosis, teller, scene or Scene(), keep=keep, port=port, seconds=seconds)
+            play(show_diagnosis, show_plan, teller, scene or Scene(), keep=keep, port=port, seconds=seconds)
     except Ended as end:
         teller.say("Ended; nothing of the demo is left.")
         return SIGNALLED + end.number
@@ -63,6 +67,7 @@ def run_demo(
 
 def play(
     show_diagnosis: ShowDiagnosis,
+    show_plan: ShowPlan,
     teller: Narrator,
     scene: Scene,
     *,
@@ -70,16 +75,18 @@ def play(
     port: int | None,
     seconds: float,
 ) -> None:
-    """The act itself, without signal handling; arguments as `run_demo`."""
+    """The acts themselves, without signal handling; arguments as `run_demo`."""
     _introduce(teller, scene)
     with Stage(scene, port) as stage:
         teller.say(f"The page is at {stage.page_url} and the broker at {stage.broker.url}")
         _let_it_grow(teller, stage, seconds)
         diagnosis = show_diagnosis(stage.broker.url)
+        _edge_from_outside(teller, scene, diagnosis)
+        plan = show_plan(stage.broker.url)
         if keep:
             _keep(teller, stage)
         else:
-            _mend(teller, stage, diagnosis)
+            _mend(teller, stage, diagnosis, plan)
     teller.say("That was all of it; every process is ended and every file removed.")
 
 
@@ -110,9 +117,18 @@ def _watch(teller: Narrator, stage: Stage, seconds: float) -> list[int]:
     return depths
 
 
-def _mend(teller: Narrator, stage: Stage, diagnosis: Diagnosis | None) -> None:
+def _edge_from_outside(teller: Narrator, scene: Scene, diagnosis: Diagnosis | None) -> None:
+    edge_s, _ = _advice(scene, diagnosis)
+    seen = "" if edge_s is None else f"Seen from outside, a round of refreshes is about {edge_s:.2f} s of work. "
+    teller.say(
+        f"{seen}More memory for Redis would only buy time. The project has one line for Tidegate, "
+        "tidegate.install(app), so what a firing costs is measured as well. Now ask for the interval."
+    )
+
+
+def _mend(teller: Narrator, stage: Stage, diagnosis: Diagnosis | None, plan: Plan | None) -> None:
     """What the team of the story did: a longer interval, and away with refreshes that nobody waits for any more."""
-    interval_s = explain(teller, stage.scene, diagnosis)
+    interval_s = explain(teller, stage.scene, diagnosis, plan)
     stage.start_beat(interval_s)
     dropped = stage.discard_backlog()
     teller.say(
@@ -130,23 +146,30 @@ def _mend(teller: Narrator, stage: Stage, diagnosis: Diagnosis | None) -> None:
     )
 
 
-def explain(teller: Narrator, scene: Scene, diagnosis: Diagnosis | None) -> float:
-    """Say what follows from the diagnosis, in two sentences, and return the interval to take."""
-    edge_s, safe_s = _advice(scene, diagnosis)
+def explain(teller: Narrator, scene: Scene, diagnosis: Diagnosis | None, plan: Plan | None) -> float:
+    """Say in two sentences which interval to take and why, and return it: the plan's, else the diagnosis's, else a guess."""
+    edge_s, safe_s = _planned(plan)
+    if safe_s is None:
+        edge_s, safe_s = _advice(scene, diagnosis)
     if safe_s is None:
         safe_s = CAUTIOUS_FACTOR * scene.interval_s
-        teller.say(f"No interval could be read from the diagnosis, so beat gets twice the old one: {safe_s:g} s.")
+        teller.say(f"No interval could be told, so beat gets twice the old one: {safe_s:g} s.")
         return safe_s
     edge = (
         ""
         if edge_s is None
-        else (
-            f"One round of refreshes is {edge_s:.2f} s of work for this worker, so at every interval below that the "
-            "queue grows, and more memory for Redis only buys time. "
-        )
+        else f"A firing with all that it brings keeps the worker busy for {edge_s:.2f} s: below that the queue grows. "
     )
     teller.say(f"{edge}Safe is an interval of {safe_s:.2f} s: it leaves the worker some air for a bad moment.")
     return safe_s
+
+
+def _planned(plan: Plan | None) -> tuple[float | None, float | None]:
+    """The edge and the safe interval of the plan in seconds, each None where it has none."""
+    entry = next((row for row in plan.entries if row.entry == ENTRY), None) if plan is not None else None
+    if entry is None or not known(entry.min_safe_interval_s):
+        return None, None
+    return _number(entry.edge_interval_s), entry.min_safe_interval_s.estimate
 
 
 def _advice(scene: Scene, diagnosis: Diagnosis | None) -> tuple[float | None, float | None]:

@@ -196,19 +196,75 @@ class WorkersSeen:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Crontab:
+    """When a crontab comes due, in its own time zone, which is `utc_offset_s` ahead of UTC outside summer time.
+
+    A day counts where its weekday (0 is Sunday), its day of the month and its month are all named.
+    """
+
+    minutes: frozenset[int]
+    hours: frozenset[int]
+    days_of_week: frozenset[int]
+    days_of_month: frozenset[int]
+    months: frozenset[int]
+    timezone: str = "UTC"
+    utc_offset_s: float = 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class EntrySeen:
-    """One periodic entry of an application's schedule; `interval_s` is None for a crontab and the like."""
+    """One periodic entry of an application's schedule; `interval_s` is None for a crontab and the like.
+
+    `queue` is what its options say, `queues` where its message really goes. `source` names the scheduler that keeps
+    it; `in_force` is False where the application is configured for another one. `mean_interval_s` is None for an entry
+    that comes due once or never, `expires_s` where its messages never expire; `expires_at` is set where they expire at
+    one fixed time instead. Entries of one task with the same `call` have the same arguments. `dropped` are options
+    that its scheduler ignores. `never` says why it never comes due, `trouble` why its scheduler can't use it.
+    """
 
     name: str
     task: str
     interval_s: float | None
     expires: bool
     queue: str | None = None
+    source: str = "beat_schedule"
+    schedule: str = ""
+    enabled: bool = True
+    in_force: bool = True
+    mean_interval_s: Maybe[float | None] = NOT_LOOKED
+    crontab: Crontab | None = None
+    last_run_at: float | None = None
+    expires_s: Maybe[float | None] = NOT_LOOKED
+    expires_at: float | None = None
+    registered: Maybe[bool] = NOT_LOOKED
+    queues: Maybe[tuple[str, ...]] = NOT_LOOKED
+    call: Maybe[str] = NOT_LOOKED
+    keeps_result: Maybe[bool] = NOT_LOOKED
+    dropped: tuple[str, ...] = ()
+    never: str = ""
+    trouble: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SchedulerSeen:
+    """One place that holds periodic entries. `in_force`: the application is configured for it; unknown where it is
+    configured for none, so that it depends on how beat is started.
+    """
+
+    name: str
+    in_force: Maybe[bool]
+    entries: Maybe[tuple[EntrySeen, ...]] = NOT_LOOKED
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AppSeen:
-    """What the application (`-A`) says about itself."""
+    """What the application (`-A`) says about itself.
+
+    `entries` are those that beat sends: switched on, and kept by a scheduler that may be in force; unknown where those of
+    such a scheduler can't be read. `schedulers` hold all of them, the others too. `queues` are those that a worker
+    without -Q consumes; `declares_queues` is False where they are just the default queue. `late_tasks` are acknowledged
+    after their run and not before it.
+    """
 
     name: str
     entries: Maybe[tuple[EntrySeen, ...]] = NOT_LOOKED
@@ -216,6 +272,12 @@ class AppSeen:
     result_expires_s: Maybe[float | None] = NOT_LOOKED
     visibility_timeout_s: float | None = None
     queues: tuple[str, ...] = ()
+    scheduler: str = ""
+    schedulers: tuple[SchedulerSeen, ...] = ()
+    tasks: Maybe[tuple[str, ...]] = NOT_LOOKED
+    late_tasks: Maybe[tuple[str, ...]] = NOT_LOOKED
+    declares_queues: bool = False
+    creates_queues: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -229,7 +291,7 @@ class Cost:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Look:
-    """Everything one look saw. `window_s` is how long the flow was watched."""
+    """Everything one look saw. `window_s` is how long the flow was watched; `queues_at` when the queues were read last."""
 
     at: float
     window_s: float
@@ -244,3 +306,4 @@ class Look:
     cost: Cost
     app: AppSeen | None = None
     visibility_timeout_s: float = 3600.0
+    queues_at: float | None = None

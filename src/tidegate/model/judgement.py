@@ -148,7 +148,8 @@ def oldest_age_s(look: Look, queue: QueueSeen, flow: Flow) -> Maybe[float]:
     if known(queue.depth) and queue.depth == 0:
         return 0.0
     if isinstance(queue.oldest, Label) and queue.oldest.enqueued_at is not None:
-        return max(0.0, look.at - queue.oldest.enqueued_at)
+        seen_at = look.at if look.queues_at is None else look.queues_at
+        return max(0.0, seen_at - queue.oldest.enqueued_at)
     why = "Celery's messages carry no time of publication"
     if known(flow.arrival) and flow.arrival.per_s > 0 and known(queue.depth):
         return Unknown(f"{why}; at the present arrivals it would be about {duration(queue.depth / flow.arrival.per_s)}")

@@ -1,29 +1,59 @@
 """What a Celery application says of itself (`-A`): its broker, schedule and settings; imports the user's code, runs none."""
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable
+from contextlib import redirect_stdout
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 from tidegate.broker.address import Address, parse_address, with_tls
 from tidegate.errors import BadApp
-from tidegate.facts.seen import AppSeen, EntrySeen
-from tidegate.facts.unknown import Maybe, Unknown
+from tidegate.facts.seen import AppSeen
+from tidegate.facts.unknown import Maybe, Unknown, known
+from tidegate.observe.schedule.entry import own_options
+from tidegate.observe.schedule.reading import ScheduleSeen, see_schedule
+from tidegate.observe.schedule.routing import Routes
 
 
 def load_app(name: str) -> Any:
-    """The application that `-A` names, as `celery -A` finds it; raises BadApp with the reason."""
+    """The application that `-A` names, as `celery -A` finds it; raises BadApp with the reason.
+
+    What the user's modules print goes to stderr.
+    """
     from celery.app.utils import find_app
 
     here = str(Path.cwd())
     if here not in sys.path:
         sys.path.insert(0, here)
     try:
-        return find_app(name)
-    except Exception as error:
-        message = f"-A {name}: no Celery application can be imported by that name ({type(error).__name__}: {error})"
+        with redirect_stdout(sys.stderr):
+            app = find_app(name)
+    except (Exception, SystemExit) as error:
+        message = f"-A {name}: no Celery application can be imported by that name ({_reason(error)})"
         raise BadApp(message) from error
+    return configured_app(app, f"-A {name}")
+
+
+def configured_app(app: Any, shown: str) -> Any:
+    """The same application, with its settings loaded: Celery loads them only when the first one is asked for.
+
+    Raises BadApp where they can't be loaded, as those of a Django project whose settings module is not named.
+    """
+    try:
+        with redirect_stdout(sys.stderr):
+            app.conf.broker_url  # noqa: B018
+    except (Exception, SystemExit) as error:
+        raise BadApp(f"{shown}: the application's settings can't be loaded ({_reason(error)})") from error
+    return app
+
+
+def _reason(error: BaseException) -> str:
+    """The kind of error and what it says, in one line."""
+    said = " ".join(str(error).split())
+    if isinstance(error, SystemExit):
+        return f"it ends the process at import, with exit code {said or 0}"
+    return f"{type(error).__name__}: {said}" if said else type(error).__name__
 
 
 def address_of(app: Any) -> Address:
@@ -35,42 +65,49 @@ def address_of(app: Any) -> Address:
     return with_tls(address, app.conf.broker_use_ssl)
 
 
-def see_app(app: Any) -> AppSeen:
-    """The application's schedule and the settings that the rules ask about; no I/O."""
-    options = app.conf.broker_transport_options or {}
+def see_app(app: Any, timeout_s: float = 5.0) -> AppSeen:
+    """The application's schedule (see `see_schedule`: it may ask a database or Redis) and the settings that rules ask about.
+
+    Raises BadApp where a setting is of a kind that Celery itself would trip over.
+    """
+    try:
+        # Worked out of the settings when they are asked for, and kept.
+        _ = app.timezone, app.amqp.queues, app.amqp.router
+    except Exception as error:
+        raise BadApp(f"the application's settings can't be used ({_reason(error)})") from error
+    return _seen(app, see_schedule(app, timeout_s))
+
+
+def _seen(app: Any, schedule: ScheduleSeen) -> AppSeen:
+    conf = app.conf
+    options = conf.broker_transport_options or {}
     return AppSeen(
         name=str(app.main or app),
-        entries=_entries(app),
+        entries=schedule.entries,
         debug=_django_debug(),
-        result_expires_s=_seconds(app.conf.result_expires) if app.conf.result_backend else Unknown("no result backend"),
+        # Zero means never, as None does.
+        result_expires_s=(_seconds(conf.result_expires) or None)
+        if conf.result_backend
+        else Unknown("no result backend"),
         visibility_timeout_s=_seconds(options.get("visibility_timeout")),
-        queues=tuple(app.amqp.queues),
+        queues=tuple(map(str, app.amqp.queues)),
+        scheduler=schedule.scheduler,
+        schedulers=schedule.schedulers,
+        tasks=schedule.tasks,
+        late_tasks=_late(app, schedule.tasks),
+        declares_queues=bool(conf.task_queues),
+        creates_queues=bool(conf.task_create_missing_queues),
     )
 
 
-def _entries(app: Any) -> Maybe[tuple[EntrySeen, ...]]:
-    schedule = app.conf.beat_schedule
-    if not isinstance(schedule, Mapping):
-        return Unknown(f"beat_schedule is {type(schedule).__name__}, not a mapping")
-    return tuple(_entry(app, str(name), row) for name, row in schedule.items() if isinstance(row, Mapping))
+def _late(app: Any, tasks: Maybe[tuple[str, ...]]) -> Maybe[tuple[str, ...]]:
+    return tuple(name for name in tasks if getattr(app.tasks.get(name), "acks_late", False)) if known(tasks) else tasks
 
 
-def _entry(app: Any, name: str, row: Mapping[str, Any]) -> EntrySeen:
-    options = row.get("options") or {}
-    task = str(row.get("task", ""))
-    registered = app.tasks.get(task)
-    return EntrySeen(
-        name=name,
-        task=task,
-        interval_s=_interval(row.get("schedule")),
-        expires=options.get("expires") is not None or getattr(registered, "expires", None) is not None,
-        queue=options.get("queue"),
-    )
-
-
-def _interval(schedule: object) -> float | None:
-    every = getattr(schedule, "run_every", schedule)
-    return _seconds(every)
+def task_queues(app: Any, tasks: Iterable[str]) -> dict[str, Maybe[tuple[str, ...]]]:
+    """Where the messages of these tasks go when they are sent without further options; no I/O."""
+    routes = Routes(app)
+    return {name: routes.queues_of(name, own_options(app.tasks.get(name))) for name in tasks}
 
 
 def _seconds(value: object) -> float | None:

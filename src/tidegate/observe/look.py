@@ -6,10 +6,11 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 
 from tidegate.broker.client import Broker
-from tidegate.broker.reads import CommandTime, command_times, info
+from tidegate.broker.reads import info
 from tidegate.errors import AccessDenied, NotAQueue, NothingFound
-from tidegate.facts.seen import AppSeen, CensusSeen, Cost, Look, QueueSeen, ServerSeen, WorkerAnswer
+from tidegate.facts.seen import AppSeen, CensusSeen, Look, QueueSeen, ServerSeen, WorkerAnswer
 from tidegate.facts.unknown import Maybe, Unknown, known
+from tidegate.observe.cost import cost_between
 from tidegate.observe.flow import FlowMeter
 from tidegate.observe.keyspace import DEFAULT_KEYS, Discovery, discover
 from tidegate.observe.sampling import GLANCE, sample_census
@@ -51,7 +52,7 @@ def take_look(broker: Broker, options: Options, progress: Progress | None = None
         workers = seen_workers(broker, ear, watched, _answers(options))
     finally:
         ear.listener.close()
-    after = see_queues(broker, names)
+    after, queues_at = see_queues(broker, names), time.time()
     censuses = _censuses(broker, after) if options.censuses else {}
     unacked = see_unacked(broker, found.bindings, meter.unacked)
     end = info(broker)
@@ -66,9 +67,10 @@ def take_look(broker: Broker, options: Options, progress: Progress | None = None
         workers=workers,
         keyspace=found.keyspace,
         pushes_per_s=meter.pushes_per_s,
-        cost=_cost(broker, first, end, time.monotonic() - began),
+        cost=cost_between(broker, first, end, time.monotonic() - began),
         app=options.app,
         visibility_timeout_s=broker.address.visibility_timeout_s,
+        queues_at=queues_at,
     )
 
 
@@ -152,21 +154,3 @@ def _answers(options: Options) -> Maybe[tuple[WorkerAnswer, ...]]:
     if options.ask is None:
         return Unknown("workers were not asked: --ask-workers does, and writes their answers into Redis")
     return options.ask()
-
-
-def _cost(broker: Broker, first: Maybe[Mapping[str, str]], end: Maybe[Mapping[str, str]], elapsed_s: float) -> Cost:
-    """What the look cost: our calls of each command times what the server took for one of them meanwhile."""
-    commands = sum(broker.spent.values())
-    if not known(first) or not known(end):
-        return Cost(commands=commands, server_ms=Unknown("INFO could not be read"), elapsed_s=elapsed_s)
-    before, after = command_times(first), command_times(end)
-    usec = sum(_share(calls, before.get(name), after.get(name)) for name, calls in broker.spent.items())
-    return Cost(commands=commands, server_ms=usec / 1000, elapsed_s=elapsed_s)
-
-
-def _share(calls: int, before: CommandTime | None, after: CommandTime | None) -> float:
-    if after is None:
-        return 0.0
-    since = before or CommandTime(0, 0)
-    theirs = max(after.calls - since.calls, 1)
-    return (after.usec - since.usec) * min(1.0, calls / theirs)

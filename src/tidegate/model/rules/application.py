@@ -43,7 +43,7 @@ def without_expires(case: Case) -> Iterable[Finding]:
     if not lasting:
         return [fine("TG131", "Every periodic entry expires." if entries else "No periodic entries.")]
     names = ", ".join(entry.name for entry in lasting[:5]) + (", …" if len(lasting) > 5 else "")
-    every = next((entry.interval_s for entry in lasting if entry.interval_s), 60.0)
+    every = next((interval for interval in map(_interval_s, lasting) if interval), 60.0)
     return [
         Finding(
             rule="TG131",
@@ -58,6 +58,11 @@ def without_expires(case: Case) -> Iterable[Finding]:
 
 def _entries(case: Case) -> Sequence[EntrySeen] | Unknown:
     return case.app.entries if case.app else _NO_APP
+
+
+def _interval_s(entry: EntrySeen) -> float | None:
+    mean = entry.mean_interval_s
+    return entry.interval_s or (mean if known(mean) else None)
 
 
 def under_the_edge(case: Case) -> Iterable[Finding]:

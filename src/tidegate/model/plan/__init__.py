@@ -1,0 +1,1 @@
+"""Which interval is safe: from what the probe measured to what the workers can take."""
