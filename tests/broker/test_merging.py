@@ -14,6 +14,7 @@ from tidegate.broker.ledger import LATE, MERGED, Stretch, writing
 from tidegate.broker.merging import SETTLED_S, Turn, take_turn
 from tidegate.broker.records import encode_slice
 from tidegate.facts.measured import Key, Runs, Slice, Tick
+from tidegate.facts.unknown import known
 from tidegate.observe.measured import read_measured
 
 KEEP_S = 90_000
@@ -234,6 +235,22 @@ def test_a_cap_that_nothing_fits_under_drops_the_oldest_and_says_so(broker):
     assert 0 < len(after) < len(before)
     assert after[-1].start_s == before[-1].start_s
     assert sum(slice_.counts["stretches_dropped"] for slice_ in after) == len(before) - len(after)
+
+
+def test_the_cap_holds_also_where_the_server_weighs_nothing(private_broker):
+    server = private_broker()
+    with connect(parse_address(server.url)) as broker:
+        for number in range(120):
+            write(broker, minute(DAY_S + number * 60), "a")
+        turn(broker, DAY_S + 120 * 60)
+        before, runs = read_measured(broker), counted(broker)
+        server.ask("ACL", "SETUSER", "default", "-memory")
+        turn(broker, DAY_S + 120 * 60, most_bytes=1_800)
+        after = read_measured(broker)
+
+        assert not known(after.bytes)
+        assert len(after.slices) < len(before.slices)
+        assert counted(broker) == runs
 
 
 def test_what_is_older_than_is_kept_goes_and_every_key_expires(broker, redis_client):

@@ -213,6 +213,21 @@ def test_a_killed_process_leaves_what_it_had_finished_and_what_it_was_running():
     assert rings.busy() == 0
 
 
+def test_a_process_that_was_killed_right_behind_a_run_leaves_none_that_is_lost():
+    """The run was in the ring already, its slot still marked as busy; behind it lies what was written a round before."""
+    rings = Rings.shared(1)
+    recorder = RingRecorder(rings, 0)
+    for _ in range(CELLS):
+        run(recorder, origin=f"gen@{'x' * 100}")
+        rings.drain()
+    rings.memory[64] = 1
+    assert list(rings.running()) == []
+    run(RingRecorder(rings, 0))
+
+    assert [(seen.outcome, seen.serial) for seen in rings.drain()] == [(SUCCESS, CELLS + 1)]
+    assert rings.unreadable() == 0
+
+
 @pytest.mark.parametrize("after_s", [0.0002, 0.001, 0.002, 0.005, 0.01, 0.03])
 def test_a_process_that_is_killed_at_any_moment_leaves_a_ring_that_can_be_read(after_s):
     rings = Rings.shared(1)

@@ -123,7 +123,7 @@ class Turn:
         """Brings the whole below the cap: longer stretches earlier, then fewer keys, then the oldest goes."""
         for _ in range(_MOST_SQUEEZES):
             present = ledger.stretches(self.broker)
-            weights = {key: one for key, one in ledger.weights(self.broker, present).items() if known(one)}
+            weights = self._weights(present)
             if sum(weights.values()) <= self.most_bytes or time.monotonic() > self._until_s:
                 return
             settled = [one for one in present if one.end_s + SETTLED_S <= self.now_s]
@@ -136,6 +136,14 @@ class Turn:
                 return
             if not done:
                 return
+
+    def _weights(self, present: list[Stretch]) -> dict[str, int]:
+        """What every key weighs; of a stretch that the server does not weigh, the size of its merged slice."""
+        told = ledger.weights(self.broker, present)
+        untold = [key for stretch in present if not known(told[key := stretch_key(self.broker.layout, stretch)])]
+        sizes = batched(self.broker, [("HSTRLEN", key, MERGED) for key in untold])
+        found = {key: size for key, size in zip(untold, sizes, strict=True) if isinstance(size, int)}
+        return found | {key: one for key, one in told.items() if known(one)}
 
     def _lighten(self, settled: list[Stretch], weights: dict[str, int]) -> bool:
         """Halves the keys of the heaviest stretch; drops the oldest one where keys are few everywhere."""

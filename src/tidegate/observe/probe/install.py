@@ -60,6 +60,9 @@ def uninstall_probe() -> None:
         signals.beat_init,
         signals.worker_process_init,
         signals.worker_shutdown,
+        signals.task_revoked,
+        signals.task_rejected,
+        signals.task_unknown,
     ):
         signal.disconnect(dispatch_uid=_UID)
     _apps.clear()

@@ -24,7 +24,6 @@ from tidegate.observe.probe.run import LOST, Flag, Kind, Names, Run, machine_of,
 CELL_BYTES = 64
 CELLS = 4096
 _PAGE = 4096
-_HEAD = 64
 _SLOT_BYTES = _PAGE + CELLS * CELL_BYTES
 _BUSY = 64
 MOST_SLOTS = _PAGE - _BUSY
@@ -164,7 +163,8 @@ class _Reader:
         written = self._rings.words[self.word + _WRITTEN]
         (cell,) = _CELL.iter_unpack(self._data(written, written + 1))
         kind = self._kinds.get(cell[5])
-        return self._run(cell, kind, cell[1]) if cell[0] == _RUN and kind is not None else None
+        goes_on = _is_run(cell, self._rings.words[self.word + _SERIAL])
+        return self._run(cell, kind, cell[1]) if goes_on and kind is not None else None
 
     def _add(self, found: list[Run], cell: tuple[Any, ...]) -> None:
         kind = self._kinds.get(cell[5])
@@ -223,7 +223,7 @@ class SlotWriter:
         self._machines: dict[Any, int] = {}
         if self._memory[self._busy]:
             self._place = self._cell(self._words[self._word + _WRITTEN])
-            self.end(rings.busy(), LOST, time.monotonic_ns() // 1000, 0, None)
+            self._lose(rings.busy())
         self._words[self._word + _PID] = os.getpid()
         self._serial = self._words[self._word + _SERIAL]
         self._write(_HELLO, b"")
@@ -272,6 +272,12 @@ class SlotWriter:
             words[word] = written + self._fill(written, _CHILDREN, msgspec.msgpack.encode(children))
         memory[self._busy] = 0
 
+    def _lose(self, busy: int) -> None:
+        """Ends what the process before was running, unless it had just ended that itself."""
+        if _is_run(_CELL.unpack_from(self._memory, self._place), self._words[self._word + _SERIAL]):
+            self.end(busy, LOST, time.monotonic_ns() // 1000, 0, None)
+        self._memory[self._busy] = 0
+
     def _define(self, names: Any, origin: Any) -> tuple[int, int]:
         """The numbers of names and machine, from now on."""
         if len(self._kinds) >= _MOST_KNOWN or len(self._machines) >= _MOST_KNOWN:
@@ -307,6 +313,11 @@ class SlotWriter:
 
     def _cell(self, number: int) -> int:
         return self._cells + number % CELLS * CELL_BYTES
+
+
+def _is_run(cell: tuple[Any, ...], serial: int) -> bool:
+    """True where the cell is the run of that serial, and not what was there a round before."""
+    return bool(cell[0] == _RUN and cell[8] == serial)
 
 
 def _cells_of(size: int) -> int:
