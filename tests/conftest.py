@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 import redis
+from hypothesis import settings
 
 from tidegate.demo.broker import PrivateBroker
 from tidegate.demo.processes import BEAT_READY, WORKER_READY, Guarded, celery
@@ -19,6 +20,11 @@ FOREIGN = ("TIDEGATE_", "CELERY_", "DJANGO_", "SCREEN_")
 KEPT = "TIDEGATE_SERVER_BINARY"
 
 StartCelery = Callable[..., Guarded]
+
+# The suite says the same of the same code every time; `make explore` looks where it has not looked before.
+settings.register_profile("suite", derandomize=True, deadline=None)
+settings.register_profile("explore", deadline=None, max_examples=1000)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "suite"))
 
 
 @pytest.fixture(scope="session", autouse=True)

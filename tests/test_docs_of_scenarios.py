@@ -5,7 +5,7 @@ import re
 import pytest
 
 from test_docs import ROOT, first_cells, read, section
-from tidegate.facts.scenario import Overlap
+from tidegate.facts.overlap import Overlap
 from tidegate.model.simulate.reading import LISTS, TABLES
 from tidegate.model.simulate.values import LAW_KEYS
 

@@ -14,7 +14,11 @@
     │   ├── NothingFound                no queue there
     │   ├── NotAQueue                   the key exists and is no list
     │   └── NoBinary                    no Valkey or Redis server program to start
-    └── Refused                exit 4   allowed only when asked for explicitly
+    ├── Refused                exit 4   allowed only when asked for explicitly
+    └── NotPublished                    the gate could not let a message in, or the broker could not take it
+        ├── QueueFull                   the queue is at its bound, or the server at its memory ceiling
+        ├── BrokerFull                  the server refuses every write: its memory is used up
+        └── BrokerSilent                the server did not answer within the gate's deadline
 
 This module imports nothing.
 """
@@ -91,3 +95,29 @@ class Refused(TidegateError):
 
 class NoBinary(CannotLook):
     """No Valkey or Redis server program was found to start a private broker with."""
+
+
+class NotPublished(TidegateError):
+    """A message did not get into its queue. None of Celery's or Kombu's retries takes it up: the caller decides."""
+
+
+class QueueFull(NotPublished):
+    """The queue is at its bound, or the server at its memory ceiling.
+
+    `queue`, `depth`, `bound` (of the kind that `limit` names: `max_length`, `max_length_bytes`, `memory`) and
+    `dead_letter` (the queue that keeps the message, or empty) say what was found.
+    """
+
+    def __init__(
+        self, message: str, *, queue: str = "", depth: int = 0, bound: int = 0, limit: str = "", dead_letter: str = ""
+    ) -> None:
+        super().__init__(message)
+        self.queue, self.depth, self.bound, self.limit, self.dead_letter = queue, depth, bound, limit, dead_letter
+
+
+class BrokerFull(NotPublished):
+    """The server refuses every write, because its memory is used up."""
+
+
+class BrokerSilent(NotPublished):
+    """The server did not answer within the gate's deadline; whether the message arrived is unknown."""

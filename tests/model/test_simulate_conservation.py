@@ -6,16 +6,14 @@ from hypothesis import strategies as st
 
 from model.scenarios import a_scenario, outcome, played
 from tidegate.facts.laws import Bimodal, Constant, Exponential, Lognormal, Pareto, Samples, Uniform
+from tidegate.facts.overlap import Overlap, Payload, Scope
 from tidegate.facts.scenario import (
     Arrivals,
     BrokerSettings,
     Entry,
     HostEvent,
     HostGroup,
-    Overlap,
-    Payload,
     Retry,
-    Scope,
     TaskLoad,
 )
 from tidegate.model.simulate.fluid.flow import account_of, moments

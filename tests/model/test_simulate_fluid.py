@@ -7,7 +7,8 @@ import pytest
 from model.scenarios import a_host, a_scenario, a_task, an_entry, dies, fluid, outcome, returns, visitors
 from tidegate.facts.diagnosis import State
 from tidegate.facts.laws import Constant, Exponential
-from tidegate.facts.scenario import BrokerSettings, Overlap, Retry, Scope
+from tidegate.facts.overlap import Overlap, Scope
+from tidegate.facts.scenario import BrokerSettings, Retry
 from tidegate.facts.unknown import known
 from tidegate.model.plan.waiting import erlang_c
 from tidegate.model.simulate.fluid.flow import moments

@@ -5,7 +5,8 @@ import pytest
 from model.scenarios import a_host, a_scenario, a_task, an_entry, at, dies, outcome, played, returns, visitors
 from tidegate.facts.diagnosis import State
 from tidegate.facts.laws import Constant, Samples
-from tidegate.facts.scenario import BrokerSettings, Overlap, Payload, Retry, Scope
+from tidegate.facts.overlap import Overlap, Payload, Scope
+from tidegate.facts.scenario import BrokerSettings, Retry
 
 FAN_OUT = (a_task(name="parent", run=Constant(0.005), children={"child": 20}), a_task(name="child", run=Constant(0.06)))
 

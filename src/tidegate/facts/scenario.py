@@ -5,37 +5,15 @@ Durations are seconds, rates per second, sizes bytes. Moments (`at_s`) count fro
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from enum import StrEnum
 from typing import Literal
 
 from tidegate.facts.laws import Constant, Law
+from tidegate.facts.overlap import Overlap, Payload, Scope
 
 #: Celery's queue where none is named.
 DEFAULT_QUEUE = "celery"
 #: A run where nothing is said of it.
 USUAL_RUN = Constant(0.1)
-
-
-class Overlap(StrEnum):
-    """What happens when a message comes due while an earlier one is pending or running."""
-
-    ALLOW_ALL = "allow_all"  # it is published, whatever else is there
-    SKIP = "skip"  # it is not published while one is pending or running
-    BUFFER_ONE = "buffer_one"  # it is not published while one is pending: at most one waits, beside what runs
-
-
-class Payload(StrEnum):
-    """What `buffer_one` does with what came due while another one is pending."""
-
-    KEEP = "keep"  # the pending one stays as it is
-    REPLACE = "replace"  # the pending one gets the newer payload, in place
-
-
-class Scope(StrEnum):
-    """What counts as pending or running: the message, or anything of its firing."""
-
-    MESSAGE = "message"
-    FIRING = "firing"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

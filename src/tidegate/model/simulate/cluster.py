@@ -9,7 +9,7 @@ from heapq import heappop, heappush
 from math import inf
 from typing import Any
 
-from tidegate.facts.scenario import Scope
+from tidegate.facts.overlap import Scope
 from tidegate.facts.simulated import Account
 from tidegate.model.simulate.hosts import Host, Pool
 from tidegate.model.simulate.lines import Line

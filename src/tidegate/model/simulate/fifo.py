@@ -10,7 +10,8 @@ from heapq import heapreplace
 from math import inf
 from operator import gt, sub
 
-from tidegate.facts.scenario import Overlap, Scenario
+from tidegate.facts.overlap import Overlap
+from tidegate.facts.scenario import Scenario
 from tidegate.facts.simulated import Account
 from tidegate.model.simulate.cluster import Cluster
 from tidegate.model.simulate.hosts import contends

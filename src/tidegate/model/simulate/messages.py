@@ -4,7 +4,8 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from tidegate.facts.scenario import Overlap, Payload, Scope, TaskLoad
+from tidegate.facts.overlap import Overlap, Payload, Scope
+from tidegate.facts.scenario import TaskLoad
 from tidegate.model.simulate.drawing import Draw, Uniforms
 from tidegate.model.simulate.tally import Batches, Durations
 

@@ -6,17 +6,15 @@ from dataclasses import replace
 from typing import Any
 
 from tidegate.errors import UsageError
+from tidegate.facts.overlap import Overlap, Payload, Scope
 from tidegate.facts.scenario import (
     Arrivals,
     BrokerSettings,
     Entry,
     HostEvent,
     HostGroup,
-    Overlap,
-    Payload,
     RunSettings,
     Scenario,
-    Scope,
     TaskLoad,
 )
 from tidegate.model.simulate import values as v

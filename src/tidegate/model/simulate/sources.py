@@ -4,7 +4,8 @@ from collections import Counter
 from collections.abc import Iterator
 from math import inf
 
-from tidegate.facts.scenario import Arrivals, Entry, Overlap, Payload, Scope
+from tidegate.facts.overlap import Overlap, Payload, Scope
+from tidegate.facts.scenario import Arrivals, Entry
 from tidegate.model.simulate.ages import Freshness
 from tidegate.model.simulate.drawing import Streams, changing_poisson, draws, periodic, poisson, renewal
 from tidegate.model.simulate.messages import Kind, Mark

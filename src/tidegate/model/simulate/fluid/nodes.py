@@ -5,7 +5,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from math import ceil, inf
 
-from tidegate.facts.scenario import Arrivals, Entry, Scenario, Scope, TaskLoad
+from tidegate.facts.overlap import Scope
+from tidegate.facts.scenario import Arrivals, Entry, Scenario, TaskLoad
 from tidegate.model.simulate.arriving import rate_of, sources_of
 from tidegate.model.simulate.building import place_of_priority, steps_of
 from tidegate.model.simulate.drawing import mean_s, scatter

@@ -12,7 +12,8 @@ from heapq import heappop, heappush
 from itertools import count
 from math import ceil, inf
 
-from tidegate.facts.scenario import Entry, HostEvent, Overlap, Scenario
+from tidegate.facts.overlap import Overlap
+from tidegate.facts.scenario import Entry, HostEvent, Scenario
 from tidegate.model.simulate.building import queues_of
 from tidegate.model.simulate.drawing import mean_s
 from tidegate.model.simulate.fluid.nodes import Node, Tree, entering, trees_of
@@ -203,7 +204,8 @@ class Stream:
         work = sum(node.served * node.run_s for node in nodes)
         running = pool.busy() * share_of_pool
         for node in nodes:
-            ran = running * node.served * node.run_s / work if work else 0.0
+            # The shares are those of the last step: of a task that only began there, less can be running.
+            ran = min(running * node.served * node.run_s / work, node.started) if work else 0.0
             if node.task.acks_late:
                 node.started -= ran
                 self._comes_later(back_s, node, ran, retry=False)

@@ -1,0 +1,1 @@
+"""What we do: the gate, and later the scheduler and relief."""

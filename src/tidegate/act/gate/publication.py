@@ -1,0 +1,48 @@
+"""The publish that is under way in this thread: what was decided before the transport sees it, and what became of it.
+
+`publishing.py` opens one around every `app.send_task`; the channel reads it in `_put` and writes the outcome into it.
+A message that is published without one (plain Kombu) is bounded like any other, and has no overlap.
+"""
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from tidegate.facts.gate import Guard, Outcome
+
+
+@dataclass(slots=True)
+class Publication:
+    """One publish.
+
+    `exempt` says why no bound applies (`retry`, `chord`, `workflow`), empty where one does. `outcome` is written by
+    the channel; `pending` is then the id of the run that stands in for this one (skipped, replaced).
+    """
+
+    guard: Guard | None = None
+    exempt: str = ""
+    outcome: Outcome | None = None
+    pending: str = ""
+
+
+class _Here(threading.local):
+    publication: Publication | None = None
+
+
+_here = _Here()
+
+
+def current() -> Publication | None:
+    """The publish under way in this thread (or greenlet)."""
+    return _here.publication
+
+
+@contextmanager
+def publishing(publication: Publication) -> Iterator[Publication]:
+    """For the time of one publish; they nest, for a handler of a signal may publish too."""
+    before, _here.publication = _here.publication, publication
+    try:
+        yield publication
+    finally:
+        _here.publication = before
