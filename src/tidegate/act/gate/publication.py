@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
+from tidegate.broker import patience
 from tidegate.facts.gate import Guard, Outcome
 
 
@@ -16,14 +17,16 @@ from tidegate.facts.gate import Guard, Outcome
 class Publication:
     """One publish.
 
-    `exempt` says why no bound applies (`retry`, `chord`, `workflow`), empty where one does. `outcome` is written by
-    the channel; `pending` is then the id of the run that stands in for this one (skipped, replaced).
+    `exempt` says why no bound applies (`retry`, `chord`, `workflow`), empty where one does. `timeout_s` is how long a
+    silent server is waited for, in all; None for ever. `outcome` is written by the channel (None where the message
+    waits in a batch); `pending` is then the id of the run that stands in for this one (skipped, replaced).
     """
 
     guard: Guard | None = None
     exempt: str = ""
     outcome: Outcome | None = None
     pending: str = ""
+    timeout_s: float | None = None
 
 
 class _Here(threading.local):
@@ -39,10 +42,13 @@ def current() -> Publication | None:
 
 
 @contextmanager
-def publishing(publication: Publication) -> Iterator[Publication]:
-    """For the time of one publish; they nest, for a handler of a signal may publish too."""
+def publishing(publication: Publication | None) -> Iterator[Publication | None]:
+    """For the time of one publish; they nest, for a handler of a signal may publish too. None is one of plain Kombu."""
     before, _here.publication = _here.publication, publication
+    timeout_s = None if publication is None else publication.timeout_s
+    patience_before = patience.replace(None if timeout_s is None else patience.Patience(timeout_s))
     try:
         yield publication
     finally:
         _here.publication = before
+        patience.replace(patience_before)
