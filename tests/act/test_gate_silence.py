@@ -144,7 +144,7 @@ def test_without_a_deadline_a_connection_waits_as_before(private_broker):
     started = time.monotonic()
     assert client.ping()
     assert time.monotonic() - started > 0.3
-    client.close()
+    client.connection_pool.disconnect()
 
 
 def test_a_timeout_of_the_user_stays_his_own(private_broker):
@@ -155,7 +155,7 @@ def test_a_timeout_of_the_user_stays_his_own(private_broker):
     with frozen(broker, "stopped"), waiting_at_most(5.0), within(1.0), pytest.raises(redis.TimeoutError):
         client.ping()
     client.ping()
-    client.close()
+    client.connection_pool.disconnect()
 
 
 def test_a_silent_sentinel_costs_half_of_the_patience_and_the_next_one_is_asked():
