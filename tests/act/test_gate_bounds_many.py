@@ -1,6 +1,7 @@
 """Many producers at once, and workers that take: the depth is never above the bound by a single message."""
 
 import json
+import os
 import subprocess
 import sys
 import time
@@ -8,6 +9,7 @@ from pathlib import Path
 
 import pytest
 import redis
+
 from gatehouse import list_of
 
 PRODUCER = Path(__file__).parent / "bounded_producer.py"
@@ -20,6 +22,7 @@ def test_no_producer_is_ever_a_message_ahead_of_the_bound(broker_url, redis_clie
         subprocess.Popen(
             [sys.executable, str(PRODUCER), broker_url, f"p{number}", str(SECONDS), str(BOUND), overflow],
             stdout=subprocess.PIPE,
+            env={**os.environ, "PYTHONPATH": str(PRODUCER.parents[1])},
             text=True,
         )
         for number in range(3)
