@@ -159,7 +159,9 @@ class Place:
 
     # Workers
 
-    def lives(self, worker: str, sessions: tuple[str, ...] = ("1",), running: tuple[str, ...] = (), as_of: int = 0) -> None:
+    def lives(
+        self, worker: str, sessions: tuple[str, ...] = ("1",), running: tuple[str, ...] = (), as_of: int = 0
+    ) -> None:
         """What a worker says of itself once a second; `as_of` 0: before anything happened."""
         said = json.dumps({"as_of": as_of, "sessions": sessions, "running": running})
         self.client.set(self.key(f"worker:{worker}"), said, px=60000)
@@ -187,7 +189,9 @@ class Place:
         """A message that was popped, as the gate's QoS registers it."""
         seconds, micros = self.client.time()
         entry = json.dumps([m.message, "", "celery"])
-        return HOLD.run(self.client, self.taken, [self.prefix, m.tag, repr(seconds + micros / 1e6), entry, who, *said(m)])
+        return HOLD.run(
+            self.client, self.taken, [self.prefix, m.tag, repr(seconds + micros / 1e6), entry, who, *said(m)]
+        )
 
     def take(self, who: str = "w1/1") -> Told:
         m = self.pop()
@@ -222,7 +226,9 @@ class Place:
 
     def sweep(self) -> int:
         self.client.delete(self.key("sweep"))
-        return int(SWEEP.run(self.client, [self.key("sweep")], [self.prefix, 3_600_000, self.taken[0], self.key("nodes")]))
+        return int(
+            SWEEP.run(self.client, [self.key("sweep")], [self.prefix, 3_600_000, self.taken[0], self.key("nodes")])
+        )
 
     # What is there
 
