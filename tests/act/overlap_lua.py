@@ -1,6 +1,6 @@
 """The scripts of the overlap, called directly on a server: what a publisher, a worker, and a tool do to one queue."""
 
-import itertools
+import hashlib
 import json
 import uuid
 from dataclasses import dataclass, field, replace
@@ -10,7 +10,6 @@ import redis
 
 from tidegate.broker.scripts import Script
 
-WORDS = Script("words")
 HOLD = Script("marks", "firings", "hands", "hold")
 RELEASE = Script("marks", "firings", "hands", "release")
 RESTORE = Script("words", "marks", "firings", "hands", "restore")
@@ -23,13 +22,8 @@ class Inline(Script):
 
     def __init__(self, *names: str, main: str) -> None:
         super().__init__(*names)
-        self.__dict__.update(_with(self.text + "\n" + main))
-
-
-def _with(text: str) -> dict[str, str]:
-    import hashlib
-
-    return {"text": text, "digest": hashlib.sha1(text.encode()).hexdigest()}
+        self.text = f"{self.text}\n{main}"
+        self.digest = hashlib.sha1(self.text.encode(), usedforsecurity=False).hexdigest()
 
 
 #: The main script's order, without bounds: overlap, marks, push.
@@ -139,7 +133,6 @@ class Place:
         self.prefix = prefix
         self.queue = f"{prefix}celery"
         self.taken = [f"{prefix}unacked_index", f"{prefix}unacked"]
-        self._scores = itertools.count(1)
 
     def key(self, name: str) -> str:
         return f"{self.prefix}tidegate:gate:1:{name}"
@@ -230,6 +223,19 @@ class Place:
             SWEEP.run(self.client, [self.key("sweep")], [self.prefix, 3_600_000, self.taken[0], self.key("nodes")])
         )
 
+    def later(self, ms: int) -> None:
+        """Everything happened that much earlier."""
+        for tag, score in self.client.zrange(self.taken[0], 0, -1, withscores=True):
+            self.client.zadd(self.taken[0], {tag: score - ms / 1000})
+        for key, value in self.client.hgetall(self.key("marks")).items():
+            self.client.hset(self.key("marks"), key, json.dumps(_earlier(json.loads(value), ms)))
+        for name in self.client.scan_iter(self.key("firing:*")):
+            for at, value in self.client.hgetall(name).items():
+                self.client.hset(name, at, _earlier_in_firing(at, value.decode(), ms))
+        for name in self.client.scan_iter(self.key("worker:*")):
+            said = json.loads(self.client.get(name))
+            self.client.set(name, json.dumps(said | {"as_of": said["as_of"] and said["as_of"] - ms}))
+
     # What is there
 
     def mark(self, key: str = "k") -> dict[str, Any] | None:
@@ -274,6 +280,21 @@ def from_element(raw: bytes) -> Told:
         args=message["body"],
         enqueued_at=headers.get("enqueued_at"),
     )
+
+
+def _earlier(place: dict[str, Any], ms: int) -> dict[str, Any]:
+    times = {name: place[name] - ms for name in ("at", "changed", "seen", "glanced", "replaced", "missing") if name in place}
+    score = {"score": repr(float(place["score"]) - ms / 1000)} if "score" in place else {}
+    return place | times | score
+
+
+def _earlier_in_firing(at: bytes, value: str, ms: int) -> str:
+    if at.startswith(b"n:"):
+        return json.dumps(_earlier(json.loads(value), ms))
+    if at.startswith(b"t:"):
+        state, who, score, changed = value.split()
+        return f"{state} {who} {float(score) - ms / 1000!r} {int(changed) - ms}"
+    return value
 
 
 def text(value: Any) -> Any:

@@ -59,7 +59,7 @@ class Hands:
         """The tags of the guarded messages whose runs go on."""
         return [_tag_of(request) for request in _active() if request.request_dict.get(HEADER) is not None]
 
-    def begins(self, task_id: object, tag: str) -> bool:
+    def begins(self, task_id: str, tag: str) -> bool:
         """Whether that message is acknowledged because its run begins, whose end is told by the process that runs it."""
         if not self.worker:
             return False

@@ -86,6 +86,10 @@ class GateQoS(QoS):  # type: ignore[misc]
         except Returned as returned:
             self.channel.restore_guarded(_text(tag), returned, leftmost, client)
 
+    def restore_plainly(self, tag: str, client: Any, leftmost: bool) -> None:
+        """As stock does it."""
+        super().restore_by_tag(tag, client, leftmost)
+
     def _hold(self, message: Any, tag: str) -> bool:
         guard, who = guard_of(message), self.holder
         if guard is None or not who:
@@ -186,7 +190,7 @@ class Restoring(Channel):  # type: ignore[misc]
     def _restore_plainly(self, tag: str, leftmost: bool, client: Any) -> None:
         self._plainly.add(tag)
         try:
-            super(GateQoS, self.qos).restore_by_tag(tag, client, leftmost)
+            self.qos.restore_plainly(tag, client, leftmost)
         finally:
             self._plainly.discard(tag)
 

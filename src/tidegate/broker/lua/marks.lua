@@ -143,10 +143,12 @@ function overlap.length(list)
   return type(length) == "number" and length or 0
 end
 
--- How long to wait between two searches of one key, so that those of all keys together keep to their share.
-function overlap.pause_ms(look, length, share)
+-- Whether it is too early to search for one key again, so that the searches for all keys keep to their share.
+function overlap.too_early(look, since, length, share)
+  if not since then return false end
   look.keys = look.keys or math.max(1, redis.call("HLEN", look.marks) + redis.call("HLEN", look.firings))
-  return math.min(length, overlap.searched) * overlap.ms_per_element * look.keys / share
+  local pause_ms = math.min(length, overlap.searched) * overlap.ms_per_element * look.keys / share
+  return pause_ms >= 1 and look.now - since < pause_ms
 end
 
 -- Whether the oldest message of the list was published after `place`: first in, first out, so that one is gone. An
@@ -167,8 +169,7 @@ function overlap.is_in(look, place, list, element)
   if length == 0 or not element then return false end
   local overtaken = overlap.overtaken(look, place, list)
   if length > overlap.searched then return not overtaken end
-  local pause_ms = overlap.pause_ms(look, length, overlap.share)
-  if place.seen and look.now - place.seen < pause_ms and not overtaken then return true end
+  if not overtaken and overlap.too_early(look, place.seen, length, overlap.share) then return true end
   if look.budget_ms then
     if look.budget_ms <= 0 then return true end
     look.budget_ms = look.budget_ms - length * overlap.ms_per_element
@@ -273,8 +274,7 @@ end
 function overlap.replace(look, g, m)
   local length = overlap.length(m.list)
   if length == 0 or length > overlap.searched then return false end
-  local pause_ms = overlap.pause_ms(look, length, overlap.share_replacing)
-  if m.replaced and look.now - m.replaced < pause_ms then return false end
+  if overlap.too_early(look, m.replaced, length, overlap.share_replacing) then return false end
   local element, was = overlap.renamed(g.body, g.id, m.id), redis.call("HGET", look.bodies, g.key)
   local at = element and was and overlap.position(m.list, was)
   if not at then return false end
