@@ -166,9 +166,9 @@ class Place:
         seconds, micros = self.client.time()
         return seconds * 1000 + micros // 1000
 
-    def pop(self) -> Told | None:
+    def pop(self, queue: str = "") -> Told | None:
         """BRPOP of a stock worker, before it registers what it took."""
-        raw = self.client.rpop(self.queue)
+        raw = self.client.rpop(queue or self.queue)
         return None if raw is None else from_element(raw)
 
     def register(self, m: Told, at_s: float | None = None) -> None:
@@ -186,8 +186,8 @@ class Place:
             self.client, self.taken, [self.prefix, m.tag, repr(seconds + micros / 1e6), entry, who, *said(m)]
         )
 
-    def take(self, who: str = "w1/1") -> Told:
-        m = self.pop()
+    def take(self, who: str = "w1/1", queue: str = "") -> Told:
+        m = self.pop(queue)
         assert m is not None
         self.hold(m, who)
         return m
@@ -245,6 +245,9 @@ class Place:
     def open(self, entry: str = "e") -> set[str]:
         found = self.client.hget(self.key("firings"), entry)
         return set() if found is None else set(json.loads(found))
+
+    def waiting_count(self) -> int:
+        return int(self.client.llen(self.queue))
 
     def waiting(self) -> list[Told]:
         """Oldest first."""
