@@ -93,7 +93,7 @@ def _prepared(app: Any, name: str, args: Any, kwargs: Any, options: dict[str, An
         known = policies(app)
         if not known.on:
             return None
-        task = get_current_worker_task()
+        task = running()
         why = exempt(name, options, task)
         entry = entry_of(options, task)
         if task is None and not why and not said and known.rule_for(name, entry, options.get("task_type")) is None:
@@ -160,6 +160,15 @@ class _Call(NamedTuple):
         return header.read(self.task.request.get(HEADER)) or _NO_GUARD
 
 
+#: Celery's record of what runs, by thread: empty in a process that only publishes. None where it keeps it otherwise.
+_runs = getattr(getattr(_task_stack, "_local", None), "__storage__", None)
+
+
+def running() -> Any:
+    """The task that a worker runs in this thread, None outside of one; asked of Celery only where anything runs at all."""
+    return get_current_worker_task() if _runs or _runs is None else None
+
+
 def entry_of(options: Mapping[str, Any], task: Any) -> str:
     """The entry of the schedule that sends this: beat says which, or its scheduler in a header. Not from a run."""
     if task is not None:
@@ -191,7 +200,7 @@ def _result_of(app: Any, pending: str, options: dict[str, Any]) -> Any:
     """What `send_task` would have returned for the run that stands in."""
     result = (options.get("result_cls") or app.AsyncResult)(pending)
     result.ignored = options.get("ignore_result")
-    parent = get_current_worker_task() if options.get("add_to_parent", True) else None
+    parent = running() if options.get("add_to_parent", True) else None
     if parent is not None:
         parent.add_trail(result)
     if not result.ignored:
