@@ -109,7 +109,7 @@ def test_a_decorators_function_is_called_as_a_function_not_as_a_method():
     def t(x):
         """Guarded."""
 
-    assert policies(other).guard_for("t", "", {}, (1,), {}, t).key == "t#1"
+    assert policies(other).guard_for("t", "", {}, (1,), {}, other.tasks["t"]).key == "t#1"
 
 
 values = st.recursive(
