@@ -59,6 +59,10 @@ class Bounds:
                 self._known.clear()
             return self._known.setdefault(queue, self._made(queue))
 
+    def is_named(self, queue: str) -> bool:
+        """Whether somebody speaks of the limits of this very queue."""
+        return bool(self._said.get(queue)) or (queue in self._declared and bool(declared_by(self._declared[queue])))
+
     def table(self) -> dict[str, Bound]:
         """Every queue that has a bound of its own, and the default as `"*"`."""
         named = {ANY: self._bound("", self._default)} | {name: self.of(name) for name in self._said}

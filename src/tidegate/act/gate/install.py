@@ -5,26 +5,19 @@ has to be done where the application is made, before anything is published.
 """
 
 import logging
+from functools import partial
 from typing import Any
-from urllib.parse import urlsplit
 
 from celery import bootsteps
-from kombu import transport as transports
 
+from tidegate.act.gate.known import known
 from tidegate.act.gate.publishing import unwrap, wrap
-from tidegate.act.gate.settings import Policies, check_early, forget, policies
+from tidegate.act.gate.settings import check_early, forget, policies
+from tidegate.act.gate.transport import register, unregister
 
 log = logging.getLogger("tidegate.gate")
 
-#: What Kombu finds under its own names from now on.
-TRANSPORTS = {
-    "redis": "tidegate.act.gate.transport:Transport",
-    "rediss": "tidegate.act.gate.transport:Transport",
-    "sentinel": "tidegate.act.gate.transport:SentinelTransport",
-}
-
 _apps: list[Any] = []
-_before: dict[str, str] = {}
 _warned = False
 
 
@@ -37,8 +30,9 @@ def install_gate(app: Any) -> None:
     check_early(app)
     if app not in _apps:
         _apps.append(app)
+        known.note(app, partial(policies, app))
         _warn_if_late(app)
-    _replace_transports()
+    register()
     wrap(app)
     app.steps["worker"].add(CheckStep)
 
@@ -51,33 +45,9 @@ def uninstall_gate() -> None:
         forget(app)
         app.steps["worker"].discard(CheckStep)
     _apps.clear()
-    for name, kind in _before.items():
-        transports.TRANSPORT_ALIASES[name] = kind
-        transports._transport_cache.pop(name, None)  # type: ignore[attr-defined]
-    _before.clear()
+    known.forget()
+    unregister()
     _warned = False
-
-
-def installed() -> tuple[Any, ...]:
-    """The applications of this process that have the gate."""
-    return tuple(_apps)
-
-
-def policies_of(connection: Any) -> Policies | None:
-    """What holds on a `kombu.Connection`; None where no application with a gate is known for it.
-
-    Where one application has the gate it is that one, else the one whose broker is at the same address.
-    """
-    app = app_of(connection)
-    return None if app is None else policies(app)
-
-
-def app_of(connection: Any) -> Any:
-    """The application with the gate that a connection belongs to, None where there is none."""
-    if len(_apps) <= 1:
-        return _apps[0] if _apps else None
-    here = _place(connection.as_uri(include_password=True))
-    return next((app for app in _apps if here in _places(app)), None)
 
 
 class CheckStep(bootsteps.Step):
@@ -85,19 +55,10 @@ class CheckStep(bootsteps.Step):
 
     def __init__(self, worker: Any, **options: Any) -> None:
         """Raises UsageError, which ends the worker."""
-        known = policies(worker.app)
-        if known.on:
-            known.check_tasks()
+        ours = policies(worker.app)
+        if ours.on:
+            ours.check_tasks()
         super().__init__(worker, **options)
-
-
-def _replace_transports() -> None:
-    for name, ours in TRANSPORTS.items():
-        if transports.TRANSPORT_ALIASES.get(name) != ours:
-            _before.setdefault(name, transports.TRANSPORT_ALIASES[name])
-            transports.TRANSPORT_ALIASES[name] = ours
-            # Resolved names are remembered.
-            transports._transport_cache.pop(name, None)  # type: ignore[attr-defined]
 
 
 def _warn_if_late(app: Any) -> None:
@@ -107,16 +68,3 @@ def _warn_if_late(app: Any) -> None:
     if (getattr(app, "_pool", None) is not None or pool is not None) and not _warned:
         _warned = True
         log.warning("the gate was installed after %s had connected: call tidegate.install(app) where it is made", app)
-
-
-def _places(app: Any) -> set[tuple[str, str]]:
-    urls = (app.conf.broker_write_url, app.conf.broker_read_url, app.conf.broker_url)
-    listed = [url for urls_ in urls for url in (urls_ if isinstance(urls_, (list, tuple)) else str(urls_).split(";"))]
-    return {_place(str(url)) for url in listed if url}
-
-
-def _place(url: str) -> tuple[str, str]:
-    """Server and database: what of an address does not depend on how it is written."""
-    parts = urlsplit(url)
-    server = f"{parts.hostname or 'localhost'}:{parts.port or 6379}" if parts.scheme != "socket" else ""
-    return server, parts.path.strip("/") or "0"

@@ -16,7 +16,8 @@ from celery.utils import uuid
 from tidegate.act.gate import header
 from tidegate.act.gate.after import settle
 from tidegate.act.gate.keys import NoKey
-from tidegate.act.gate.publication import Publication, current, publishing
+from tidegate.act.gate.openings import openings
+from tidegate.act.gate.publication import Publication, publishing
 from tidegate.act.gate.rarely import Rarely
 from tidegate.act.gate.settings import Policies, policies
 from tidegate.act.gate.skipped import Skipped
@@ -69,8 +70,6 @@ def _wrapped(app: Any, before: Callable[..., Any] | None) -> Callable[..., Any]:
         # Asked for every time, for others may replace the method of the class later.
         original = before if before is not None else app.__class__.send_task.__get__(app)
         publication = _prepared(app, name, args, kwargs, options)
-        if publication is None and current() is None:
-            return original(name, args, kwargs, **options)
         try:
             with publishing(publication):
                 return original(name, args, kwargs, **options)
@@ -84,7 +83,7 @@ def _wrapped(app: Any, before: Callable[..., Any] | None) -> Callable[..., Any]:
 
 
 def _prepared(app: Any, name: str, args: Any, kwargs: Any, options: dict[str, Any]) -> Publication | None:
-    """What the transport has to know of this message; None where that is nothing. Takes our options out.
+    """What the transport has to know of this message; None where the gate is off. Takes our options out.
 
     Raises UsageError for what is wrong in settings or options; what else fails here is a reason to let it through.
     """
@@ -98,12 +97,12 @@ def _prepared(app: Any, name: str, args: Any, kwargs: Any, options: dict[str, An
         entry = entry_of(options, task)
         if task is None and not why and not said and known.rule_for(name, entry, options.get("task_type")) is None:
             _write(options, {})
-            return None
+            return Publication(timeout_s=known.timeout_s)
         return _Call(known, name, args, kwargs, options, said, entry, task, why).publication()
     except TidegateError:
         raise
     except Exception as error:  # noqa: BLE001  the gate is open where it does not work
-        _rarely.say("call", "the gate lets %s in unseen (%s: %s)", name, type(error).__name__, error)
+        openings.note("python", f"{name}: {error!r}")
         return None
 
 
@@ -120,14 +119,18 @@ class _Call(NamedTuple):
     task: Any
     why: str
 
-    def publication(self) -> Publication | None:
-        """What holds for it, written into its headers, too; None where nothing does."""
+    def publication(self) -> Publication:
+        """What holds for it, written into its headers, too."""
         given = self.options.get("task_id") is not None
         guard = self.guard()
-        _write(self.options, header.written(guard, self.why))
-        if guard is _NO_GUARD and not self.why:
-            return None
-        return Publication(guard=None if guard is _NO_GUARD else guard, exempt=self.why, given=given)
+        _write(self.options, header.written(guard))
+        return Publication(
+            guard=None if guard is _NO_GUARD else guard,
+            exempt=self.why,
+            # A workflow waits for its server as long as it takes: a step that is given up is never sent again.
+            timeout_s=None if self.why else self.policies.timeout_s,
+            given=given,
+        )
 
     def guard(self) -> Guard:
         """What must not be pending twice, and the firing that it begins or belongs to."""
@@ -149,7 +152,7 @@ class _Call(NamedTuple):
                 self.name, self.entry, self.said, self.args, self.kwargs, self.options.get("task_type")
             )
         except NoKey as error:
-            _rarely.say(f"key {self.name}", "the gate lets %s in: %s", self.name, error)
+            openings.note("key", error)
             return _NO_GUARD
         return _NO_GUARD if guard is None or is_part(self.options) else guard
 

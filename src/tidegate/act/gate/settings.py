@@ -74,6 +74,10 @@ class Policies:
         """The bound of a queue, None where it has none; 0.1 µs once it is known."""
         return self.bounds.of(queue)
 
+    def is_named(self, queue: str) -> bool:
+        """Whether the settings or a declaration speak of this queue itself."""
+        return self.bounds.is_named(queue)
+
     def rule_for(self, task: str, entry: str = "", task_type: Any = None) -> Rule | None:
         """What holds for a task, sent by an entry of the schedule or not; None where every message is let in.
 
