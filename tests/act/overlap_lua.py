@@ -286,7 +286,9 @@ def from_element(raw: bytes) -> Told:
 
 
 def _earlier(place: dict[str, Any], ms: int) -> dict[str, Any]:
-    times = {name: place[name] - ms for name in ("at", "changed", "seen", "glanced", "replaced", "missing") if name in place}
+    times = {
+        name: place[name] - ms for name in ("at", "changed", "seen", "glanced", "replaced", "missing") if name in place
+    }
     score = {"score": repr(float(place["score"]) - ms / 1000)} if "score" in place else {}
     return place | times | score
 

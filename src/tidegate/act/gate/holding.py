@@ -3,35 +3,35 @@
 Messages without a guard are stock's, command by command, and so is every message where our part fails.
 """
 
-import logging
 import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from celery import current_app
 from kombu.transport import virtual
 from kombu.utils.json import dumps
 
+from tidegate.act.gate import stock
+from tidegate.act.gate.after import tell
 from tidegate.act.gate.hands import hands
 from tidegate.act.gate.header import read
+from tidegate.act.gate.openings import openings
 from tidegate.broker.scripts import Script
 from tidegate.facts.gate import HEADER, Guard, Outcome
 
 if TYPE_CHECKING:
-    from typing import Any as Channel
     from typing import Any as QoS
 else:
     from kombu.transport.redis import QoS
-
-    Channel = object
-
-log = logging.getLogger("tidegate.gate")
 
 _HANDS = ("marks", "firings", "hands")
 HOLD = Script(*_HANDS, "hold")
 RELEASE = Script(*_HANDS, "release")
 RESTORE = Script("words", *_HANDS, "restore")
 
-_SAY_AGAIN_S = 60.0
+_HELD = "messages are held and acknowledged plainly"
+_RESTORED = "messages are restored plainly"
+_UNMARKED = "some marks are only right again in a moment"
 
 
 class Returned(Exception):
@@ -124,14 +124,14 @@ class GateQoS(QoS):  # type: ignore[misc]
         except self.channel.connection_errors:
             raise
         except Exception as error:  # noqa: BLE001  a message is never held up by its mark
-            say_once(f"can't {what} a message by script: {error!r}")
+            openings.note(what, repr(error), _HELD)
             return False
         if why:
-            say_once(f"can't {what} a mark: {_text(why)}")
+            openings.note("mark", _text(why), _UNMARKED)
         return True
 
 
-class Restoring(Channel):  # type: ignore[misc]
+class Restoring(stock.Channel):  # type: ignore[misc]
     """The side of the channel that puts messages back: those of dead workers, and what a worker that ends holds."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -160,13 +160,13 @@ class Restoring(Channel):  # type: ignore[misc]
         except self.connection_errors:
             raise
         except Exception as error:  # noqa: BLE001  a message is never lost for its mark
-            say_once(f"can't restore a message by script: {error!r}")
+            openings.note("restore", repr(error), _RESTORED)
             self._restore_plainly(tag, leftmost, client)
             return
         if answer[0] == Outcome.SUPERSEDED:
             _tell_superseded(self, returned, answer[1])
         elif len(answer) > 2:
-            say_once(f"can't restore a mark: {answer[2]}")
+            openings.note("mark", answer[2], _UNMARKED)
 
     def _returned_by_script(self, tag: str, returned: Returned, leftmost: bool, client: Any) -> list[str]:
         payload, prefix = returned.payload, self.global_keyprefix
@@ -229,20 +229,8 @@ def said(guard: Any, headers: Any) -> list[Any]:
     ]
 
 
-_said_at: dict[str, float] = {}
-
-
-def say_once(why: str) -> None:
-    """One log line a minute for each reason."""
-    now, reason = time.monotonic(), why.partition(":")[0]
-    if now - _said_at.get(reason, -_SAY_AGAIN_S) >= _SAY_AGAIN_S:
-        _said_at[reason] = now
-        log.warning("the gate stays open here: %s", why)
-
-
 def _tell_superseded(channel: Any, returned: Returned, newer: str) -> None:
-    headers = returned.payload["headers"]
-    log.info("dropped %s[%s], which came back: %s is pending", headers.get("task"), headers["id"], newer)
+    tell(Outcome.SUPERSEDED, returned.routing_key, returned.payload["headers"], newer, hands.app or current_app)
 
 
 def _text(value: Any) -> str:

@@ -15,10 +15,11 @@ from celery import bootsteps, current_app, signals
 
 from tidegate.act.gate import running
 from tidegate.act.gate.hands import hands
+from tidegate.act.gate.openings import openings
 from tidegate.act.gate.process import Process, this_process
 from tidegate.broker.address import Address
 from tidegate.broker.client import Command, Refusal
-from tidegate.broker.scripts import Script
+from tidegate.broker.scripts import COUNTS, Script
 from tidegate.errors import TidegateError
 from tidegate.observe.app import address_of
 from tidegate.observe.probe.link import Away, Link
@@ -102,6 +103,7 @@ class Presence:
             self._arrived = True
         self._asked(("HSET", self._key("nodes"), self._node, self.worker))
         self._sweep()
+        self._count()
         self._link.works()
 
     def _said(self, as_of_ms: int) -> str:
@@ -137,6 +139,14 @@ class Presence:
         answer = self._link.ask(("EVALSHA", SWEEP.digest, *rest))[0]
         if isinstance(answer, Refusal) and answer.why.startswith("NOSCRIPT"):
             self._asked(("EVAL", SWEEP.text, *rest))
+
+    def _count(self) -> None:
+        counts = openings.take()
+        try:
+            self._asked(*(("HINCRBY", f"{self._prefix}{COUNTS}", f"open|{why}", many) for why, many in counts.items()))
+        except Away:
+            openings.give_back(counts)
+            raise
 
     def _go(self) -> None:
         nodes = self._key("nodes")

@@ -9,7 +9,8 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from tidegate.act.gate.header import read
-from tidegate.act.gate.holding import said, say_once
+from tidegate.act.gate.holding import said
+from tidegate.act.gate.openings import openings
 from tidegate.broker.address import Address
 from tidegate.broker.line import Line
 from tidegate.broker.scripts import Script
@@ -38,7 +39,7 @@ class Teller:
             why = repr(error)
         if why:
             # The worker says once a second what it runs, so its mark does not wait for this.
-            say_once(f"can't tell that a run has {what}: {why}")
+            openings.note("told", f"a run has {what}: {why}", "some marks are only right again in a moment")
 
 
 def watch(tasks: Mapping[str, Any], teller: Teller) -> int:
