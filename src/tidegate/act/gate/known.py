@@ -14,6 +14,10 @@ class Policies(Protocol):
     """What the channel asks of an application's settings."""
 
     @property
+    def on(self) -> bool:
+        """Whether the gate is switched on."""
+
+    @property
     def ceiling(self) -> float:
         """The memory ceiling: a share of maxmemory as a float up to 1.0, or bytes; 0 for none."""
 
@@ -50,11 +54,14 @@ class Known:
         self.edition += 1
 
     def of(self, client: Any) -> tuple[Any, Policies] | None:
-        """The application of a `kombu.Connection` and its policies; None where it has none. Raises UsageError."""
+        """The application of a `kombu.Connection` and its policies; None where it has none or they are off. Raises UsageError."""
         apps = list(self._apps)
         if len(apps) > 1:
             apps = [app for app in apps if _place(client) in _places(app)]
-        return (apps[0], self._apps[apps[0]]()) if apps else None
+        if not apps:
+            return None
+        policies = self._apps[apps[0]]()
+        return (apps[0], policies) if policies.on else None
 
 
 known = Known()
