@@ -13,6 +13,7 @@ import pytest
 import redis
 from hypothesis import settings
 
+from quiet import in_the_room
 from tidegate.demo.broker import PrivateBroker
 from tidegate.demo.processes import BEAT_READY, WORKER_READY, Guarded, celery
 
@@ -27,6 +28,15 @@ StartCelery = Callable[..., Guarded]
 settings.register_profile("suite", derandomize=True, deadline=None)
 settings.register_profile("explore", deadline=None, max_examples=1000)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "suite"))
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
+    """A test marked `quiet` has the machine to itself; outside the time that pytest-timeout gives a test."""
+    if not hasattr(item.config, "workerinput"):  # one process: there is nobody else
+        return (yield)
+    with in_the_room(item.config.rootpath, alone=item.get_closest_marker("quiet") is not None):
+        return (yield)
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -10,6 +10,7 @@ from typing import Any
 
 from celery import bootsteps
 
+from tidegate.act.gate import presence
 from tidegate.act.gate.known import known
 from tidegate.act.gate.pools import renew_idle_connections
 from tidegate.act.gate.publishing import unwrap, wrap
@@ -37,7 +38,8 @@ def install_gate(app: Any) -> None:
             "call tidegate.install(app) where the application is made"
         )
     wrap(app)
-    app.steps["worker"].add(CheckStep)
+    app.steps["worker"].update((CheckStep, presence.GateStep))
+    presence.connect()
 
 
 def uninstall_gate() -> None:
@@ -45,10 +47,11 @@ def uninstall_gate() -> None:
     for app in _apps:
         unwrap(app)
         forget(app)
-        app.steps["worker"].discard(CheckStep)
+        app.steps["worker"].difference_update((CheckStep, presence.GateStep))
     _apps.clear()
     known.forget()
     unregister()
+    presence.disconnect()
     renew_idle_connections()
 
 
