@@ -1,0 +1,2 @@
+-- stub
+local function mark_hold(prefix, raw, tag, holder) end
