@@ -8,27 +8,32 @@ from which nothing can be lost.
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from queue import Empty
 from time import monotonic, time
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from kombu.utils.encoding import bytes_to_str
 from kombu.utils.json import loads
 
+from tidegate.act.gate import lost
 from tidegate.act.gate.rest import Rest
 from tidegate.broker.scripts import Script
 
 FETCH = Script("marks", "door", "bounds", "fetch")
 BELL = "tidegate:gate:1:bell:"
-#: After an error of the script: so long stock Kombu takes the messages, then the script is tried again.
+LOST = Script("lost")
+#: After an error of the script: so long stock Kombu takes the messages, then the script is tried again; twice as long
+#: after every further one.
 STAND_BACK_S = 30.0
+STAND_BACK_AT_MOST_S = 600.0
+#: What the server says to whoever sleeps when it becomes a replica: nothing is wrong with the script.
+UNBLOCKED = "UNBLOCKED"
 
 _log = logging.getLogger(__name__)
 
-if TYPE_CHECKING:
-    from kombu.transport.redis import Channel
-else:
-    Channel = object
+#: Where this stands in front of one of Kombu's Redis channels, whose stubs know half of what they have.
+_Channel: Any = object
 
 
 @dataclass(slots=True)
@@ -40,11 +45,12 @@ class Flight:
     arguments: Sequence[str] = ()
 
 
-class Fetching(Channel):  # type: ignore[misc]
+class Fetching(_Channel):  # type: ignore[misc]
     """The consuming side of the channel; everything else is stock's, and so is this where a consumer does not acknowledge."""
 
     #: Who holds what is fetched here, for the marks: the worker's id.
     holder = ""
+    _in_poll: Any = False
     #: The tag of the message under delivery, registered already: `QoS.append` need not.
     fetched = ""
 
@@ -54,6 +60,7 @@ class Fetching(Channel):  # type: ignore[misc]
         self._rest = Rest()
         self._without_ack: set[str] = set()
         self._stock_until = float("-inf")
+        self._stand_back_s = STAND_BACK_S
         super().__init__(*args, **kwargs)
 
     # What Kombu's poller calls
@@ -63,6 +70,8 @@ class Fetching(Channel):  # type: ignore[misc]
             self._flight = None
             super()._brpop_start(*args, **kwargs)
         elif queues := self._queues_in_turn():
+            if lost.noted(self._place):
+                self._put_back_lost()
             self._flight = self._sleep(queues) if self._found_nothing else self._ask(queues)
 
     def _brpop_read(self, **options: Any) -> Any:
@@ -79,7 +88,8 @@ class Fetching(Channel):  # type: ignore[misc]
             super()._poll_error(type, **options)
 
     def _on_connection_disconnect(self, connection: Any) -> None:
-        if self._in_poll is connection:
+        if self._in_poll is connection and self._flight is not None:
+            self._note_lost(self._flight)
             self._flight, self._found_nothing = None, False
         super()._on_connection_disconnect(connection)
 
@@ -133,9 +143,15 @@ class Fetching(Channel):  # type: ignore[misc]
         prefix = self.global_keyprefix
         lists = (prefix + self._q_for_pri(queue, step) for step in self.priority_steps for queue in queues)
         keys = [prefix + self.unacked_index_key, prefix + self.unacked_key, *lists]
-        flight = Flight(queues, keys, [prefix, repr(time()), self.holder, rung, self._rest.slept_out and "1" or "", *queues])
+        flight = Flight(
+            queues, keys, [prefix, repr(time()), self.holder, rung, "1" if self._rest.slept_out else "", *queues]
+        )
         self._sent()
-        FETCH.send(self.client, flight.keys, flight.arguments)
+        try:
+            FETCH.send(self.client, flight.keys, flight.arguments)
+        except self.connection_errors:
+            self._note_lost(flight)
+            raise
         return flight
 
     def _answer(self, flight: Flight) -> Any:
@@ -145,10 +161,14 @@ class Fetching(Channel):  # type: ignore[misc]
                 return FETCH.read(self.client, flight.keys, flight.arguments)
             return self.client.parse_response(self.client.connection, "BLPOP")
         except self.connection_errors:
+            self._note_lost(flight)
+            self._found_nothing = False
             self.client.connection.disconnect()
             raise
         except self.ResponseError as error:
-            self._stand_back(error)
+            self._found_nothing = False
+            if not str(error).startswith(UNBLOCKED):
+                self._stand_back(error)
             raise Empty from error
         finally:
             self._in_poll = None
@@ -171,6 +191,7 @@ class Fetching(Channel):  # type: ignore[misc]
 
     def _deliver_fetched(self, flight: Flight, answer: Any) -> bool:
         self._rest.looked(found=bool(answer))
+        self._stand_back_s = STAND_BACK_S
         if not answer:
             self._found_nothing = True
             raise Empty
@@ -212,9 +233,26 @@ class Fetching(Channel):  # type: ignore[misc]
             _log.debug("could not ring for another worker", exc_info=True)
 
     def _stand_back(self, error: Exception) -> None:
-        self._stock_until = monotonic() + STAND_BACK_S
-        self._found_nothing = False
-        _log.warning("messages are taken as stock Kombu takes them for %g s: the script failed: %s", STAND_BACK_S, error)
+        wait_s = self._stand_back_s
+        self._stock_until = monotonic() + wait_s
+        self._stand_back_s = min(2 * wait_s, STAND_BACK_AT_MOST_S)
+        _log.warning("for %g s messages are taken as stock Kombu takes them, for the script failed: %s", wait_s, error)
+
+    @cached_property
+    def _place(self) -> tuple[str, ...]:
+        return (self.connection.client.as_uri(), self.global_keyprefix, self.unacked_index_key)
+
+    def _note_lost(self, flight: Flight) -> None:
+        if flight.keys:
+            lost.note(self._place, flight.arguments[1])
+
+    def _put_back_lost(self) -> None:
+        """What was fetched on a connection that broke before the answer came goes back into its queue."""
+        with self.conn_or_acquire() as client:
+            index = self.global_keyprefix + self.unacked_index_key
+            for tag in LOST.run(client, [index], lost.noted(self._place)):
+                self.qos.restore_by_tag(bytes_to_str(tag), client)
+        lost.found(self._place)
 
 
 def _tag_of(message: Any) -> Any:
