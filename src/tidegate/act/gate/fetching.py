@@ -20,7 +20,7 @@ from tidegate.act.gate import lost
 from tidegate.act.gate.rest import Rest
 from tidegate.broker.scripts import Script
 
-FETCH = Script("marks", "door", "bounds", "fetch")
+FETCH = Script("door", "spill", "fetch", "marks", "fetched")
 BELL = "tidegate:gate:1:bell:"
 LOST = Script("lost")
 #: After an error of the script: so long stock Kombu takes the messages, then the script is tried again; twice as long
@@ -52,7 +52,7 @@ class Fetching(_Channel):  # type: ignore[misc]
     holder = ""
     _in_poll: Any = False
     #: The tag of the message under delivery, registered already: `QoS.append` need not.
-    fetched = ""
+    fetched: str | None = None
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         self._flight: Flight | None = None
@@ -211,11 +211,11 @@ class Fetching(_Channel):  # type: ignore[misc]
         if tag and _tag_of(message) != tag:
             self._forget(tag)
             tag = ""
-        self.fetched = tag
+        self.fetched = tag or None
         try:
             transport._deliver(message, queue)
         finally:
-            self.fetched = ""
+            self.fetched = None
         if tag and not any(tag in (channel.qos._delivered or ()) for channel in (self, *transport.channels)):
             self._forget(tag)
 

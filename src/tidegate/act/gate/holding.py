@@ -10,7 +10,7 @@ class GateQoS(redis.QoS):
 
     def append(self, message: Any, delivery_tag: str) -> None:
         """Stock's, without its round trip where the fetch has registered the message."""
-        if getattr(self.channel, "fetched", "") == delivery_tag:
+        if getattr(self.channel, "fetched", None) == delivery_tag:
             virtual.QoS.append(self, message, delivery_tag)
         else:
             super().append(message, delivery_tag)

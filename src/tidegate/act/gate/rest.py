@@ -6,8 +6,9 @@ from time import monotonic
 SHORTEST_S = 0.05
 #: Of the time since the last message that nobody rang for: then it waits a tenth longer than it had to, at most.
 SHARE = 0.1
-#: Two commands (sleep, look) for two of stock's waits: an idle worker sends no more than a stock one.
-STOCK_WAITS = 2
+#: Two commands (sleep, look) for two of stock's waits and a little, for the server ends a wait up to 0.1 s late: an idle
+#: worker sends no more commands than a stock one.
+STOCK_WAITS = 2.2
 
 
 class Rest:

@@ -98,29 +98,54 @@ end
 local prefix, holder, rung = ARGV[1], ARGV[3], ARGV[4]
 local queues, lists = #ARGV - 5, #KEYS - 2
 
-for list = 1, lists do
+local function taken_from(list, raw)
   local key = KEYS[2 + list]
-  local raw = redis.call('RPOP', key)
-  if raw then
-    local tag, entry = entry_of(raw)
-    if tag then
-      local failed = register(key, raw, tag, entry)
-      if failed then
-        return failed
-      end
-      pcall(mark_hold, prefix, raw, tag, holder)
+  local tag, entry = entry_of(raw)
+  local failed = tag and register(key, raw, tag, entry)
+  if failed then
+    return failed
+  end
+  pcall(feed, prefix, key)
+  if rung ~= '' then
+    ring_on(prefix, rung, queues, lists)
+  elseif ARGV[5] == '1' then
+    ring_on(prefix, queue_of(list, queues), queues, lists)
+  end
+  return { list, raw, tag or '' }
+end
+
+local function take()
+  for list = 1, lists do
+    local raw = redis.call('RPOP', KEYS[2 + list])
+    if raw then
+      return taken_from(list, raw)
     end
-    pcall(feed, prefix, key)
-    if rung ~= '' then
-      ring_on(prefix, rung, queues, lists)
-    elseif ARGV[5] == '1' then
-      ring_on(prefix, queue_of(list, queues), queues, lists)
-    end
-    return { list, raw, tag or '' }
   end
 end
 
-if rung ~= '' then
-  ring_on(prefix, rung, queues, lists)
+-- Where all lists are empty, what was spilled may come in.
+local function spilled()
+  for list = 1, lists do
+    local good, fed = pcall(feed, prefix, KEYS[2 + list])
+    if good and fed then
+      return true
+    end
+  end
 end
-lie_down(prefix, { unpack(ARGV, 6) })
+
+local taken = take()
+if not taken and spilled() then
+  taken = take()
+end
+if not taken then
+  if rung ~= '' then
+    ring_on(prefix, rung, queues, lists)
+  end
+  lie_down(prefix, { unpack(ARGV, 6) })
+  return
+end
+if taken.err or not string.find(taken[2], '"tidegate"', 1, true) then
+  return taken
+end
+
+-- Only for a message that says something to the gate the rest of the script is run, see `fetched.lua`.

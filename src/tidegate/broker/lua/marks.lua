@@ -1,2 +1,2 @@
 -- stub
-local function mark_hold(prefix, raw, tag, holder) end
+local function mark_hold(prefix, element, tag, who, list) end
