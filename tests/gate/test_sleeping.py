@@ -141,7 +141,8 @@ def test_an_idle_worker_sends_no_more_commands_than_stock(broker_url, redis_clie
             step(stock, 0.01)
             step(gate, 0.01)
 
-    assert 2 <= calls(redis_client, "blpop", "evalsha", "eval") <= calls(redis_client, "brpop")
+    looks = calls(redis_client, "pttl")  # one in each; EVALSHA is also sent by stock's locks
+    assert 2 <= calls(redis_client, "blpop") + looks <= calls(redis_client, "brpop")
 
 
 def test_a_message_that_nobody_rang_for_is_found_when_the_sleep_is_over(broker_url, redis_client):
