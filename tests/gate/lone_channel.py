@@ -39,6 +39,7 @@ def consuming(transport, url, *queues, callback=None, no_ack=False, prefetch=0, 
         consumer.consume()
         connection.taken = taken
         yield connection
+    channel._disconnect_pools()  # what is put back on closing opens one again, and stock leaves it to the collector
 
 
 def drain(connection, count, timeout_s=10.0):

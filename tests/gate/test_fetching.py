@@ -9,6 +9,8 @@ from kombu.utils.encoding import bytes_to_str
 from kombu.utils.json import loads
 from lone_channel import GATE, STOCK, consuming, drain, step, until
 
+from tidegate.act.gate.fetching import FETCH
+
 TAG = "8f9e6d1c-0000-4000-8000-{:012d}"
 
 
@@ -36,10 +38,6 @@ def message(number, queue="q", **changes):
 
 def raw(number, queue="q", **changes):
     return json.dumps(message(number, queue, **changes)).encode()
-
-
-def no_more(client, *queues):
-    return until(lambda: not any(client.llen(queue) for queue in queues))
 
 
 def outcome(transport, url, client, element, queue="q"):
@@ -122,11 +120,9 @@ def test_what_is_registered_is_what_stock_would_write_byte_by_byte(broker_url, r
 def test_the_registration_is_there_before_the_worker_knows_of_the_message(broker_url, redis_client):
     redis_client.rpush("q", raw(1))
     with consuming(GATE, broker_url, "q") as connection:
-        connection.default_channel.client.connection = (
-            connection.default_channel.client.connection_pool.get_connection()
-        )
-        connection.default_channel._brpop_start()
-        no_more(redis_client, "q")
+        redis_client.script_load(FETCH.text)
+        connection.transport.cycle.on_poll_start()
+        until(lambda: not redis_client.llen("q"))
 
         assert redis_client.hkeys("unacked") == [TAG.format(1).encode()]
         assert connection.taken == []

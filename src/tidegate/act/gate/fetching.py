@@ -170,6 +170,11 @@ class Fetching(_Channel):  # type: ignore[misc]
             if not str(error).startswith(UNBLOCKED):
                 self._stand_back(error)
             raise Empty from error
+        except Exception as error:
+            self._note_lost(flight)
+            self._stand_back(error)
+            self.client.connection.disconnect()  # nobody knows how much of the answer was read
+            raise Empty from error
         finally:
             self._in_poll = None
             if reauthenticate := getattr(self, "_flush_brpop_reauth", None):
