@@ -5,9 +5,11 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 EXTRAS := all
+# Test processes side by side; each has a server of its own. `make test JOBS=1` takes one after another.
+JOBS ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint format bench proof fuzz clean
+.PHONY: help setup demo test lint format bench proof explore fuzz clean
 
 help:  ## What can be made
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -34,7 +36,7 @@ demo: $(STAMP)  ## Play the story: a queue grows, the doctor explains it (about 
 	@$(BIN)/tidegate demo
 
 test: $(STAMP)  ## The whole suite, on a private broker
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n $(JOBS) --dist loadgroup
 
 lint: $(STAMP)  ## Format, lint, types, layers
 	$(BIN)/ruff format --check .
@@ -51,6 +53,9 @@ bench: $(STAMP)  ## Ratios against named baselines, in one run
 
 proof: $(STAMP)  ## The slow proofs against real workers (several minutes)
 	$(BIN)/python -m pytest -m proof -o addopts="-rA -p no:valkey" --timeout 1800
+
+explore: $(STAMP)  ## The properties with random seeds and more examples (some minutes)
+	HYPOTHESIS_PROFILE=explore $(BIN)/python -m pytest -m "hypothesis and not proof" -n $(JOBS) --timeout 1800
 
 fuzz: $(STAMP)  ## Random bytes against the envelope for a minute
 	$(BIN)/python fuzz/envelope.py

@@ -11,6 +11,7 @@ import pytest
 import redis
 from hypothesis import settings
 
+from quiet import in_the_room
 from tidegate.demo.broker import PrivateBroker
 from tidegate.demo.processes import BEAT_READY, WORKER_READY, Guarded, celery
 
@@ -27,6 +28,15 @@ settings.register_profile("explore", deadline=None, max_examples=1000)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "suite"))
 
 
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
+    """A test marked `quiet` has the machine to itself; outside the time that pytest-timeout gives a test."""
+    if not hasattr(item.config, "workerinput"):  # one process: there is nobody else
+        return (yield)
+    with in_the_room(item.config.rootpath, alone=item.get_closest_marker("quiet") is not None):
+        return (yield)
+
+
 @pytest.fixture(scope="session", autouse=True)
 def _no_settings_from_outside() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
@@ -36,11 +46,14 @@ def _no_settings_from_outside() -> Iterator[None]:
 
 
 @pytest.fixture(autouse=True)
-def _no_probe_left_behind() -> Iterator[None]:
+def _nothing_left_behind() -> Iterator[None]:
     yield
     probe = sys.modules.get("tidegate.observe.probe.install")
     if probe is not None:
         probe.uninstall_probe()
+    gate = sys.modules.get("tidegate.act.gate.install")
+    if gate is not None:
+        gate.uninstall_gate()
 
 
 @pytest.fixture(scope="session")

@@ -190,6 +190,7 @@ def test_no_byte_of_a_message_is_executed(client: redis.Redis, broker_url: str, 
     assert not canary.exists()
 
 
+@pytest.mark.quiet
 @pytest.mark.parametrize("beside", [0, 2000])
 def test_a_message_of_fifty_megabytes_costs_bounded_memory_and_time(
     beside: int, client: redis.Redis, broker_url: str
@@ -202,6 +203,7 @@ def test_a_message_of_fifty_megabytes_costs_bounded_memory_and_time(
         assert_bounded(run(*words(command, broker_url)))
 
 
+@pytest.mark.quiet
 def test_several_of_them_cost_hardly_more_than_one(client: redis.Redis, broker_url: str) -> None:
     for _ in range(4):
         client.lpush("celery", of_bytes(50_000_000))

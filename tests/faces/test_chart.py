@@ -165,7 +165,7 @@ def test_labels_above_a_plot_cross_neither_one_another_nor_a_rule():
     assert rows_above(rules, 80, 1) == [(10, 19, 1), (15, 27, 0), (60, 72, 0), (49, 79, 1)]
 
 
-@settings(max_examples=300, deadline=None, derandomize=True)
+@settings(max_examples=300, deadline=None)
 @given(st.lists(st.tuples(st.integers(0, 79), st.integers(1, 40)), max_size=8))
 def test_no_label_is_in_the_way_of_another_or_of_its_rule(rules):
     placed = rows_above(rules, 80, 0)
@@ -181,7 +181,7 @@ def test_no_label_is_in_the_way_of_another_or_of_its_rule(rules):
                 assert not place.start < other_at < place.end
 
 
-@settings(max_examples=300, deadline=None, derandomize=True)
+@settings(max_examples=300, deadline=None)
 @given(st.floats(-1e12, 1e12), st.floats(1e-6, 1e12), st.integers(2, 12), st.booleans())
 def test_ticks_are_few_lie_within_the_axis_and_say_where_they_stand(low, span, at_most, log):
     low = abs(low) + 1e-6 if log else low

@@ -180,7 +180,7 @@ def test_markup_in_foreign_names_is_shown_as_it_is(hostile):
     assert line_with(text, "→").strip() == f"→ {hostile}"
 
 
-@settings(max_examples=150, deadline=None, derandomize=True)
+@settings(max_examples=150, deadline=None)
 @given(name=st.text(), width=st.sampled_from(WIDTHS))
 def test_no_name_steers_the_terminal_or_breaks_the_output(name, width):
     text = shown(a_queue_report(name=name), tasks=(a_task_report(name=name),), width=width)

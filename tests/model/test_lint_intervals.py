@@ -135,7 +135,7 @@ def test_crowds_of_different_workers_do_not_hide_one_another():
     assert [finding.evidence["entries"] for finding in said(case, "TG203")] == [["e0", "e1", "e2"]]
 
 
-@settings(max_examples=100, deadline=None, derandomize=True)
+@settings(max_examples=100, deadline=None)
 @given(
     works=st.lists(st.floats(0.01, 5.0), min_size=1, max_size=5),
     intervals=st.lists(st.floats(0.5, 100.0), min_size=5, max_size=5),

@@ -48,7 +48,7 @@ def case_of(app, hidden):
     )
 
 
-@settings(max_examples=300, deadline=None, derandomize=True)
+@settings(max_examples=300, deadline=None)
 @given(base=st.sampled_from(BASES), whats=st.sets(st.sampled_from(EVERYTHING)))
 def test_no_rule_calls_fine_what_it_could_not_see(base, whats):
     findings = lint_findings(case_of(base, whats))
@@ -60,7 +60,7 @@ def test_no_rule_calls_fine_what_it_could_not_see(base, whats):
     assert {finding.rule for finding in findings} == {rule.id for rule in LINT_RULES}
 
 
-@settings(max_examples=100, deadline=None, derandomize=True)
+@settings(max_examples=100, deadline=None)
 @given(base=st.sampled_from(BASES), whats=st.sets(st.sampled_from(EVERYTHING)))
 def test_every_null_of_an_entry_has_its_reason_or_means_never(base, whats):
     case = case_of(base, whats)

@@ -160,8 +160,10 @@ def test_memory_is_full_when_what_stays_behind_has_filled_what_is_left():
 
 
 def test_the_time_to_full_memory_is_unknown_where_no_message_could_be_weighed():
-    [entry] = planned(constant(interval_s=0.1), an_entry(interval_s=0.1), server=a_server()).entries
-    assert entry.full_in_s.why == "no message waits that could be weighed"
+    emptied = QueueSeen(name="celery", depth=1, bytes_per_message=0.0)
+    for queues in ((), (emptied,)):
+        [entry] = planned(constant(interval_s=0.1), an_entry(interval_s=0.1), queues=queues, server=a_server()).entries
+        assert entry.full_in_s.why == "no message waits that could be weighed"
 
 
 @pytest.mark.parametrize(

@@ -118,7 +118,7 @@ def test_a_look_that_saw_nothing_finds_nothing_fine():
         assert diagnosis.verdict is State.UNKNOWN
 
 
-@settings(max_examples=300, deadline=None, derandomize=True)
+@settings(max_examples=300, deadline=None)
 @given(base=st.sampled_from(BASES), whats=st.sets(st.sampled_from(EVERYTHING)))
 def test_no_rule_calls_fine_what_it_could_not_see(base, whats):
     diagnosis = diagnosed(hidden(base, whats))
@@ -129,7 +129,7 @@ def test_no_rule_calls_fine_what_it_could_not_see(base, whats):
     assert {finding.rule for finding in diagnosis.findings} == {rule.id for rule in RULES}
 
 
-@settings(max_examples=200, deadline=None, derandomize=True)
+@settings(max_examples=200, deadline=None)
 @given(base=st.sampled_from(BASES), whats=st.sets(st.sampled_from(EVERYTHING)))
 def test_every_null_has_its_reason_or_means_never(base, whats):
     shown = document(diagnosed(hidden(base, whats)))
@@ -157,7 +157,7 @@ def nulls(value, path=()):
             yield from nulls(item, (*path, number))
 
 
-@settings(max_examples=100, deadline=None, derandomize=True)
+@settings(max_examples=100, deadline=None)
 @given(st.lists(st.sampled_from(BASES), min_size=1, max_size=2), st.sets(st.sampled_from(EVERYTHING), max_size=3))
 def test_the_verdict_is_never_better_than_a_queue_that_could_not_be_seen(bases, whats):
     diagnosis = diagnosed(hidden(bases[0], whats))

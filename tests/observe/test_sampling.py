@@ -61,14 +61,11 @@ def heaps(rng: random.Random) -> bytes:
     return b"".join(bins)
 
 
-COMPOSITIONS: list[Composition] = [
-    independent,
-    one_task_after_another,
-    firings_of_twenty_one,
-    gradient,
-    rare_tasks,
-    two_in_turn,
-    heaps,
+SUITE = (independent, firings_of_twenty_one, heaps)
+PROOF = (one_task_after_another, gradient, rare_tasks, two_in_turn)
+#: The tests of one composition share its surveys, so they stay in one process.
+COMPOSITIONS = [pytest.param(one, marks=pytest.mark.xdist_group(one.__name__), id=one.__name__) for one in SUITE] + [
+    pytest.param(one, marks=pytest.mark.proof, id=one.__name__) for one in PROOF
 ]
 
 

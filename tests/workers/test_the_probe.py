@@ -89,6 +89,7 @@ def test_calls_that_are_no_messages_are_not_counted(broker_url, celery_worker):
     assert whole(broker_url).runs.keys() == {Key("eager", "celery")}
 
 
+@pytest.mark.quiet
 def test_computing_is_told_from_waiting_and_full_workers_from_idle_ones(broker_url, celery_worker):
     celery_worker(APP, broker_url, "-c", "2")
     send(broker_url, "burn", 6, (0.05,))
@@ -100,6 +101,7 @@ def test_computing_is_told_from_waiting_and_full_workers_from_idle_ones(broker_u
     assert 2 in burn
 
 
+@pytest.mark.quiet
 def test_what_a_worker_adds_to_a_run_shows_while_messages_wait(broker_url, celery_worker):
     celery_worker(APP, broker_url, "-c", "1")
     send(broker_url, "nap", 60, (0.02,), headers={"enqueued_at": time.time()})
@@ -116,11 +118,12 @@ def test_the_depth_of_the_queues_is_looked_at_now_and_then(broker_url, celery_wo
 
 
 def test_a_run_that_does_not_end_is_named(broker_url, celery_worker):
-    celery_worker(APP, broker_url, "-c", "1")
+    worker = celery_worker(APP, broker_url, "-c", "1")
     send(broker_url, "nap", 1, (60,))
     [run] = eventually(lambda: [run for worker in measured(broker_url).workers for run in worker.unfinished])
     assert run.task == "nap"
     assert run.running_s > 1
+    worker.signal(signal.SIGKILL)  # stopped warm it would wait for the run
 
 
 def test_a_worker_that_stops_says_so_with_all_it_counted(broker_url, celery_worker):

@@ -98,7 +98,13 @@ def test_a_redis_that_is_gone_does_not_hold_up_the_end_of_a_worker(private_broke
     assert worker.wait(20) is not None
 
 
-@pytest.mark.parametrize("pool", [["-P", "threads", "-c", "1"], ["-c", "2"]], ids=["threads", "prefork"])
+@pytest.mark.parametrize(
+    "pool",
+    [
+        pytest.param(["-P", "threads", "-c", "1"], marks=pytest.mark.proof, id="threads"),
+        pytest.param(["-c", "2"], id="prefork"),
+    ],
+)
 def test_the_commands_of_a_fold_are_the_same_however_many_tasks_run(pool, private_broker, celery_worker):
     sent = {}
     for pace in ("idle", "busy"):

@@ -109,6 +109,9 @@ def _held(broker: Broker, name: str, depth: int, by_priority: Mapping[int, int])
     keys = [broker.layout.list_of(name, step) for step in by_priority]
     weights = bytes_of(broker, keys)
     weight = sum(weight for weight in weights if known(weight)) if all(map(known, weights)) else _first_unknown(weights)
+    if known(weight) and not weight:
+        # Deeper than zero a moment ago: workers have taken the last message since.
+        weight = Unknown("the queue was emptied while it was looked at")
     heavy = known(weight) and weight / depth > 1 << 20
     # The most urgent list is served first, so its tail is the message that leaves next.
     ends = [] if heavy else broker.ask(("LINDEX", keys[0], -1), ("LINDEX", keys[0], 0))

@@ -63,12 +63,8 @@ def full_in_s(left: Mapping[str, float], queues: Iterable[QueueSeen], server: Se
 
 def _bytes_per_s(left: Mapping[str, float], queues: Iterable[QueueSeen]) -> Maybe[float]:
     """A queue whose messages could not be weighed is taken for as heavy as the others: most of a message is its headers."""
-    weights = {queue.name: queue.bytes_per_message for queue in queues}
-    seen = [weight for weight in weights.values() if known(weight)]
-    if not seen:
+    weights = {q.name: q.bytes_per_message for q in queues if known(q.bytes_per_message) and q.bytes_per_message > 0}
+    if not weights:
         return Unknown("no message waits that could be weighed")
-    total = 0.0
-    for queue, rate in left.items():
-        weight = weights.get(queue)
-        total += rate * (weight if weight is not None and known(weight) else sum(seen) / len(seen))
-    return total
+    usual = sum(weights.values()) / len(weights)
+    return sum(rate * weights.get(queue, usual) for queue, rate in left.items())
