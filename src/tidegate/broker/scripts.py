@@ -59,7 +59,7 @@ def _text(name: str) -> str:
 
 
 #: Decides on a message that is bounded or guarded, and pushes it.
-ADMIT = Script("words", "marks", "firings", "door", "spill", "droppable", "bounds", "admit")
+ADMIT = Script("door", "quick", "words", "marks", "firings", "spill", "droppable", "bounds", "admit")
 #: Pushes a message that is neither.
 PUSH = Script("door", "push")
 
