@@ -16,11 +16,12 @@ from typing import Any
 from kombu.utils.encoding import bytes_to_str
 from kombu.utils.json import loads
 
-from tidegate.act.gate import lost
+from tidegate.act.gate import lost, stock
+from tidegate.act.gate.openings import openings
 from tidegate.act.gate.rest import Rest
 from tidegate.broker.scripts import Script
 
-FETCH = Script("door", "spill", "fetch", "marks", "fetched")
+FETCH = Script("door", "spill", "fetch", "marks", "firings", "fetched")
 BELL = "tidegate:gate:1:bell:"
 LOST = Script("lost")
 #: After an error of the script: so long stock Kombu takes the messages, then the script is tried again; twice as long
@@ -32,8 +33,6 @@ UNBLOCKED = "UNBLOCKED"
 
 _log = logging.getLogger(__name__)
 
-#: Where this stands in front of one of Kombu's Redis channels, whose stubs know half of what they have.
-_Channel: Any = object
 
 
 @dataclass(slots=True)
@@ -45,11 +44,9 @@ class Flight:
     arguments: Sequence[str] = ()
 
 
-class Fetching(_Channel):  # type: ignore[misc]
+class Fetching(stock.Channel):  # type: ignore[misc]
     """The consuming side of the channel; everything else is stock's, and so is this where a consumer does not acknowledge."""
 
-    #: Who holds what is fetched here, for the marks: the worker's id.
-    holder = ""
     _in_poll: Any = False
     #: The tag of the message under delivery, registered already: `QoS.append` need not.
     fetched: str | None = None
@@ -61,6 +58,7 @@ class Fetching(_Channel):  # type: ignore[misc]
         self._without_ack: set[str] = set()
         self._stock_until = float("-inf")
         self._stand_back_s = STAND_BACK_S
+        self._restored: set[tuple[str, str]] = set()
         super().__init__(*args, **kwargs)
 
     # What Kombu's poller calls
@@ -120,10 +118,30 @@ class Fetching(_Channel):  # type: ignore[misc]
                 self._pass_on(queue)
         super().close()
 
+    def _do_restore_message(self, payload: Any, exchange: str, routing_key: str, *args: Any, **kwargs: Any) -> None:
+        self._restored.add((exchange, routing_key))
+        super()._do_restore_message(payload, exchange, routing_key, *args, **kwargs)
+
+    def ring_for_restored(self) -> None:
+        """Wakes who sleeps for the queues that messages went back to; to be called when they are there."""
+        while self._restored:
+            exchange, routing_key = self._restored.pop()
+            for queue in self._lookup(exchange, routing_key):
+                self._pass_on(queue)
+
     # How it is done
 
     def _may_fetch(self) -> bool:
-        return self.ack_emulation and not self._without_ack and monotonic() >= self._stock_until
+        return (
+            self.ack_emulation and not self._without_ack and monotonic() >= self._stock_until and self._belongs_to_gate()
+        )
+
+    def _belongs_to_gate(self) -> bool:
+        try:
+            return self._policies() is not None
+        except Exception as error:  # noqa: BLE001  told where the settings are used
+            _log.debug("no policies: %r", error)
+            return False
 
     def _queues_in_turn(self) -> list[str]:
         return list(self._queue_cycle.consume(len(self.active_queues)))
@@ -144,7 +162,7 @@ class Fetching(_Channel):  # type: ignore[misc]
         lists = (prefix + self._q_for_pri(queue, step) for step in self.priority_steps for queue in queues)
         keys = [prefix + self.unacked_index_key, prefix + self.unacked_key, *lists]
         flight = Flight(
-            queues, keys, [prefix, repr(time()), self.holder, rung, "1" if self._rest.slept_out else "", *queues]
+            queues, keys, [prefix, repr(time()), self.qos.holder, rung, "1" if self._rest.slept_out else "", *queues]
         )
         self._sent()
         try:
@@ -230,7 +248,7 @@ class Fetching(_Channel):  # type: ignore[misc]
                 client.pipeline().zrem(self.unacked_index_key, tag).hdel(self.unacked_key, tag).execute()
 
     def _pass_on(self, rung: str) -> None:
-        """Ring for another sleeper, for this one can't take what it was rung for."""
+        """Ring for another sleeper: there is something that this one does not take."""
         try:
             with self.conn_or_acquire() as client:
                 FETCH.run(client, (), (self.global_keyprefix, "0", "", rung, ""))
@@ -241,7 +259,7 @@ class Fetching(_Channel):  # type: ignore[misc]
         wait_s = self._stand_back_s
         self._stock_until = monotonic() + wait_s
         self._stand_back_s = min(2 * wait_s, STAND_BACK_AT_MOST_S)
-        _log.warning("for %g s messages are taken as stock Kombu takes them, for the script failed: %s", wait_s, error)
+        openings.note("fetch", repr(error), f"for {wait_s:g} s messages are taken plainly")
 
     @cached_property
     def _place(self) -> tuple[str, ...]:

@@ -1,30 +1,23 @@
-"""Kombu's Redis channel with the fetching side of the gate alone, and stock's beside it as the oracle."""
+"""Consumers by hand, on the gate's transport and on Kombu's own, which says what is right."""
 
 import time
 from contextlib import contextmanager
 from queue import Empty
 
 import kombu
+from gatehouse import Given
 from kombu.transport import redis as stock
 
-from tidegate.act.gate.fetching import Fetching
-from tidegate.act.gate.holding import GateQoS
+from tidegate.act.gate.known import known
+from tidegate.act.gate.transport import GateTransport
 
-
-class LoneChannel(Fetching, stock.Channel):
-    QoS = GateQoS
-
-
-class LoneTransport(stock.Transport):
-    Channel = LoneChannel
-
-
-STOCK, GATE = stock.Transport, LoneTransport
+STOCK, GATE = stock.Transport, GateTransport
 
 
 @contextmanager
 def consuming(transport, url, *queues, callback=None, no_ack=False, prefetch=0, **options):
     """A connection that consumes the queues; `callback(message)` instead of keeping them in `taken`."""
+    known.note("the tests", Given)
     with kombu.Connection(url, transport=transport, transport_options=options) as connection:
         channel = connection.default_channel
         channel.basic_qos(0, prefetch, False)
@@ -39,6 +32,7 @@ def consuming(transport, url, *queues, callback=None, no_ack=False, prefetch=0, 
         consumer.consume()
         connection.taken = taken
         yield connection
+    known.forget()
     channel._disconnect_pools()  # what is put back on closing opens one again, and stock leaves it to the collector
 
 

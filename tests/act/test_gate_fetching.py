@@ -7,7 +7,7 @@ import time
 import pytest
 from kombu.utils.encoding import bytes_to_str
 from kombu.utils.json import loads
-from lone_channel import GATE, STOCK, consuming, drain, step, until
+from taking import GATE, STOCK, consuming, drain, step, until
 
 from tidegate.act.gate.fetching import FETCH
 

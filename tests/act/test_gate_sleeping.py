@@ -4,8 +4,8 @@ import time
 from queue import Empty
 
 import pytest
-from lone_channel import GATE, STOCK, consuming, drain, step, until
-from test_fetching import raw
+from taking import GATE, STOCK, consuming, drain, step, until
+from test_gate_fetching import raw
 
 from tidegate.act.gate import rest
 from tidegate.act.gate.rest import Rest

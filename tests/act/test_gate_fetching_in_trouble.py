@@ -8,9 +8,9 @@ from queue import Empty
 import kombu
 import pytest
 import redis
-from lone_channel import GATE, STOCK, consuming, drain, step, until
-from test_fetching import TAG, raw
-from test_sleeping import BELL, calls, fall_asleep
+from taking import GATE, STOCK, consuming, drain, step, until
+from test_gate_fetching import TAG, raw
+from test_gate_sleeping import BELL, calls, fall_asleep
 
 from tidegate.act.gate import fetching
 
