@@ -161,15 +161,12 @@ def test_a_batch_is_published_in_its_order_and_costs_what_stocks_does(broker_url
 @pytest.mark.parametrize("max_size", [1000, 3])
 def test_what_a_batch_may_not_publish_is_said_at_its_end(broker_url, max_size):
     with gated(broker_url, q=Bound(max_length=4)) as gate:
-        with (
-            pytest.raises(
-                QueueFull, match="6 of 20 messages of the batch were not published.*queue 'q' is full"
-            ) as refused,
-            gate.producer.batch(max_size=max_size),
-        ):
+        with pytest.raises(QueueFull) as refused, gate.producer.batch(max_size=max_size):
             for n in range(10):
                 gate.publish(n, queue="q")
                 gate.publish(n, queue="free")
+        assert "6 of 20 messages of the batch were not published" in str(refused.value)
+        assert "queue 'q' is full" in str(refused.value)
         assert refused.value.bound == 4
         assert gate.waiting() == ["0", "1", "2", "3"]
         assert gate.waiting("free") == [*map(str, range(10))]
