@@ -34,7 +34,6 @@ UNBLOCKED = "UNBLOCKED"
 _log = logging.getLogger(__name__)
 
 
-
 @dataclass(slots=True)
 class Flight:
     """A command whose answer is awaited: a fetch, or (without `keys`) a sleep on the bells."""
@@ -64,13 +63,9 @@ class Fetching(stock.Channel):  # type: ignore[misc]
     # What Kombu's poller calls
 
     def _brpop_start(self, *args: Any, **kwargs: Any) -> None:
-        if args or kwargs or not self._may_fetch():
+        if args or kwargs or not (self._may_fetch() and self._fly()):
             self._flight = None
             super()._brpop_start(*args, **kwargs)
-        elif queues := self._queues_in_turn():
-            if lost.noted(self._place):
-                self._put_back_lost()
-            self._flight = self._sleep(queues) if self._found_nothing else self._ask(queues)
 
     def _brpop_read(self, **options: Any) -> Any:
         flight, self._flight = self._flight, None
@@ -131,9 +126,26 @@ class Fetching(stock.Channel):  # type: ignore[misc]
 
     # How it is done
 
+    def _fly(self) -> bool:
+        """Sends what is next; False where that failed before anything was sent, and stock has to."""
+        try:
+            if lost.noted(self._place):
+                self._put_back_lost()
+            if queues := self._queues_in_turn():
+                self._flight = self._send_sleep(queues) if self._found_nothing else self._send_fetch(queues)
+        except self.connection_errors:
+            raise
+        except Exception as error:  # noqa: BLE001  whatever it was, messages are taken
+            self._stand_back(error)
+            return False
+        return True
+
     def _may_fetch(self) -> bool:
         return (
-            self.ack_emulation and not self._without_ack and monotonic() >= self._stock_until and self._belongs_to_gate()
+            self.ack_emulation
+            and not self._without_ack
+            and monotonic() >= self._stock_until
+            and self._belongs_to_gate()
         )
 
     def _belongs_to_gate(self) -> bool:
@@ -150,14 +162,14 @@ class Fetching(stock.Channel):  # type: ignore[misc]
         self._in_poll = self.client.connection
         self._brpop_sent_at = monotonic()
 
-    def _sleep(self, queues: list[str]) -> Flight:
+    def _send_sleep(self, queues: list[str]) -> Flight:
         self._sent()
         bells = (f"{self.global_keyprefix}{BELL}{queue}" for queue in queues)
         length_s = self._rest.length_s(getattr(self, "brpop_timeout", 1))
         self.client.connection.send_command("BLPOP", *bells, round(length_s, 3))
         return Flight(queues)
 
-    def _ask(self, queues: list[str], rung: str = "") -> Flight:
+    def _send_fetch(self, queues: list[str], rung: str = "") -> Flight:
         prefix = self.global_keyprefix
         lists = (prefix + self._q_for_pri(queue, step) for step in self.priority_steps for queue in queues)
         keys = [prefix + self.unacked_index_key, prefix + self.unacked_key, *lists]
@@ -209,7 +221,7 @@ class Fetching(stock.Channel):  # type: ignore[misc]
         if not queues or not self.qos.can_consume():
             self._pass_on(rung)
             raise Empty
-        flight = self._ask(queues, rung)
+        flight = self._send_fetch(queues, rung)
         return self._deliver_fetched(flight, self._answer(flight))
 
     def _deliver_fetched(self, flight: Flight, answer: Any) -> bool:
@@ -229,10 +241,10 @@ class Fetching(stock.Channel):  # type: ignore[misc]
         try:
             message = loads(bytes_to_str(raw))
         except Exception:
-            self._forget(tag)
+            self._unregister(tag)
             raise
         if tag and _tag_of(message) != tag:
-            self._forget(tag)
+            self._unregister(tag)
             tag = ""
         self.fetched = tag or None
         try:
@@ -240,9 +252,9 @@ class Fetching(stock.Channel):  # type: ignore[misc]
         finally:
             self.fetched = None
         if tag and not any(tag in (channel.qos._delivered or ()) for channel in (self, *transport.channels)):
-            self._forget(tag)
+            self._unregister(tag)
 
-    def _forget(self, tag: str) -> None:
+    def _unregister(self, tag: str) -> None:
         if tag:
             with self.conn_or_acquire() as client:
                 client.pipeline().zrem(self.unacked_index_key, tag).hdel(self.unacked_key, tag).execute()
