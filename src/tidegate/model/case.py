@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from tidegate.facts.diagnosis import MemoryReport, QueueReport, TaskReport
+from tidegate.facts.gated import GateReport
 from tidegate.facts.seen import AppSeen, CensusSeen, Look
 from tidegate.facts.unknown import Maybe, known
 from tidegate.model.firing import Firing
@@ -18,6 +19,7 @@ class Case:
     tasks: Sequence[TaskReport]
     memory: MemoryReport
     firings: Sequence[Firing]
+    gate: GateReport
 
     @property
     def waiting(self) -> Sequence[QueueReport]:

@@ -11,6 +11,7 @@ from tidegate.facts.unknown import Maybe, Unknown, known
 from tidegate.model.case import Case
 from tidegate.model.firing import firings, together
 from tidegate.model.forecast import drain_s, memory_report
+from tidegate.model.gated import gate_report
 from tidegate.model.interval import task_reports
 from tidegate.model.load import Load, loads
 from tidegate.model.rates import Flow, measure
@@ -30,6 +31,7 @@ def judge(look: Look, version: str) -> Diagnosis:
         queues=tuple(case.queues),
         tasks=tuple(case.tasks),
         memory=case.memory,
+        gate=case.gate,
         findings=findings(case),
         cost=look.cost,
         window_s=look.window_s,
@@ -44,7 +46,12 @@ def build_case(look: Look) -> Case:
     queues = tuple(_queue(look, queue, flows[queue.name], by_queue[queue.name]) for queue in look.queues)
     tasks = [row for name, flow in flows.items() for row in task_reports(name, flow, look.censuses.get(name), by_queue)]
     return Case(
-        look=look, queues=queues, tasks=tasks, memory=memory_report(look, queues), firings=together(parts.values())
+        look=look,
+        queues=queues,
+        tasks=tasks,
+        memory=memory_report(look, queues),
+        firings=together(parts.values()),
+        gate=gate_report(look),
     )
 
 
