@@ -46,11 +46,14 @@ def _no_settings_from_outside() -> Iterator[None]:
 
 
 @pytest.fixture(autouse=True)
-def _no_probe_left_behind() -> Iterator[None]:
+def _nothing_left_behind() -> Iterator[None]:
     yield
     probe = sys.modules.get("tidegate.observe.probe.install")
     if probe is not None:
         probe.uninstall_probe()
+    gate = sys.modules.get("tidegate.act.gate.install")
+    if gate is not None:
+        gate.uninstall_gate()
 
 
 @pytest.fixture(scope="session")

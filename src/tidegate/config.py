@@ -1,6 +1,7 @@
 """Every setting, declared once: what the environment can give, and what an application's `app.conf` can."""
 
 from dataclasses import dataclass
+from enum import StrEnum
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,24 +23,50 @@ SETTINGS = (
 )
 
 
+class Holds(StrEnum):
+    """What a setting of an application is made of."""
+
+    SWITCH = "switch"
+    NUMBER = "number"
+    MEMORY = "memory"  # a share of the server's limit, or bytes
+    TABLE = "table"  # a mapping of names to mappings
+
+
 @dataclass(frozen=True, slots=True)
 class AppSetting:
     """One name in `app.conf`; with Django's namespace it is `CELERY_` and the name in capitals.
 
-    A number has to lie from `least` to `most`; a default of True or False makes it a switch.
+    A number has to lie from `least` to `most`; both are 0 where the setting holds something else.
     """
 
     name: str
-    default: float | bool
-    least: float
-    most: float
+    default: float | bool | None
     sentence: str
+    holds: Holds = Holds.NUMBER
+    least: float = 0.0
+    most: float = 0.0
 
 
 APP_SETTINGS = (
-    AppSetting("tidegate_probe", True, 0, 1, "Whether the probe measures in workers and stamps messages."),
-    AppSetting("tidegate_probe_every_s", 10.0, 1, 30, "Seconds between two writes of a worker to Redis."),
-    AppSetting("tidegate_probe_keep_s", 90_000, 3600, 31 * 86_400, "Seconds that what was measured is kept."),
-    AppSetting("tidegate_probe_max_bytes", 4_000_000, 100_000, 1e9, "Bytes of Redis memory that it may take in all."),
-    AppSetting("tidegate_probe_max_keys", 2000, 20, 100_000, "Combinations of task, queue and entry told apart."),
+    AppSetting("tidegate_probe", True, "Whether the probe measures in workers and stamps messages.", Holds.SWITCH),
+    AppSetting("tidegate_probe_every_s", 10.0, "Seconds between two writes of a worker to Redis.", least=1, most=30),
+    AppSetting(
+        "tidegate_probe_keep_s", 90_000, "Seconds that what was measured is kept.", least=3600, most=31 * 86_400
+    ),
+    AppSetting(
+        "tidegate_probe_max_bytes", 4_000_000, "Bytes of Redis memory that it may take in all.", least=100_000, most=1e9
+    ),
+    AppSetting(
+        "tidegate_probe_max_keys", 2000, "Combinations of task, queue and entry told apart.", least=20, most=100_000
+    ),
+    AppSetting("tidegate_gate", True, "Whether the gate decides what enters a queue.", Holds.SWITCH),
+    AppSetting("tidegate_queues", None, "The bounds of queues.", Holds.TABLE),
+    AppSetting("tidegate_tasks", None, "The overlap of tasks.", Holds.TABLE),
+    AppSetting("tidegate_entries", None, "The overlap of the entries of the schedule.", Holds.TABLE),
+    AppSetting("tidegate_gate_memory", None, "The server's memory from which on nothing is let in.", Holds.MEMORY),
+    AppSetting("tidegate_gate_timeout_s", 5.0, "Seconds that a publish waits for the server.", least=0.1, most=3600),
+    AppSetting("tidegate_gate_block_s", 30.0, "Seconds that `block` waits for room.", least=0, most=86_400),
 )
+
+#: By name.
+APP_SETTING = {setting.name: setting for setting in APP_SETTINGS}

@@ -5,16 +5,19 @@ are given whole: the prefixing clients of Kombu prefix only the first key of EVA
 """
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cache
 from importlib.resources import files
 from typing import Any
 
 import redis
 from redis.client import Pipeline
-from redis.exceptions import NoScriptError
+from redis.exceptions import NoPermissionError, NoScriptError
 
 Argument = str | bytes | int | float
+
+#: The hash of the counts, behind the prefix: "<outcome>|<queue>" or "open|<why>" → how often.
+COUNTS = "tidegate:gate:1:counts"
 
 
 class Script:
@@ -41,3 +44,49 @@ class Script:
 @cache
 def _text(name: str) -> str:
     return (files("tidegate.broker") / "lua" / f"{name}.lua").read_text(encoding="utf-8")
+
+
+#: Decides on a message that is bounded or guarded, and pushes it.
+ADMIT = Script("words", "marks", "firings", "door", "spill", "droppable", "bounds", "admit")
+#: Pushes a message that is neither.
+PUSH = Script("door", "push")
+
+
+def is_out_of_memory(error: Exception) -> bool:
+    """Whether a server refused a write because its memory is used up; old ones say so inside a script's error."""
+    return "OOM command not allowed" in str(error)
+
+
+def is_forbidden(error: Exception) -> bool:
+    """Whether a server will go on refusing our scripts: it has none, or the user may not run them."""
+    return isinstance(error, NoPermissionError) or "unknown command" in str(error).lower()
+
+
+def is_unknown(answer: object) -> bool:
+    """Whether the answer to a queued script says that the server does not know it, so that nothing was done."""
+    return isinstance(answer, NoScriptError)
+
+
+def add_counts(client: Any, prefix: str, counts: Mapping[str, int]) -> bool:
+    """Adds to the counts that `gate status` shows; False where the server did not take them. One round trip."""
+    pipeline = redis.Redis.pipeline(client, transaction=False)
+    for name, many in counts.items():
+        pipeline.hincrby(f"{prefix}{COUNTS}", name, many)
+    try:
+        pipeline.execute()
+    except redis.RedisError:
+        return False
+    return True
+
+
+def ask_again(pipeline: Any, calls: Sequence[tuple[Script, Sequence[str], Sequence[Argument]]]) -> list[Any]:
+    """The answers to calls whose scripts the server did not know, errors among them; one round trip, in order."""
+    again = Pipeline(pipeline.connection_pool, {}, transaction=False, shard_hint=None)
+    sent: set[str] = set()
+    for script, keys, arguments in calls:
+        known = script.digest in sent
+        sent.add(script.digest)
+        again.execute_command(
+            "EVALSHA" if known else "EVAL", script.digest if known else script.text, len(keys), *keys, *arguments
+        )
+    return again.execute(raise_on_error=False)

@@ -9,9 +9,10 @@ from typing import Any
 from celery import bootsteps, current_app, signals
 
 from tidegate.errors import TidegateError
+from tidegate.observe.conf import early_values
 from tidegate.observe.probe.recorder import RingRecorder
 from tidegate.observe.probe.rings import Rings
-from tidegate.observe.probe.settings import check_early, probe_settings
+from tidegate.observe.probe.settings import probe_settings
 from tidegate.observe.probe.stamps import Stamps
 from tidegate.observe.probe.tracing import watch
 from tidegate.observe.probe.worker import RINGS_VARIABLE, WorkerProbe
@@ -36,7 +37,7 @@ def install_probe(app: Any) -> None:
 
     No I/O. Raises UsageError for a wrong setting; one that is made later is refused when a worker starts.
     """
-    check_early(app)
+    early_values(app)
     if app not in _apps:
         _apps.append(app)
     connect_publishing()
@@ -51,6 +52,11 @@ def connect_publishing() -> None:
         (signals.worker_process_init, _enter_pool_process),
     ):
         signal.connect(handler, weak=False, dispatch_uid=_UID)
+
+
+def entry_of_beat() -> str:
+    """The entry that beat publishes at the moment in this thread, empty outside of that; also where the probe is off."""
+    return _stamps.entry
 
 
 def uninstall_probe() -> None:

@@ -48,6 +48,11 @@ class Stamps:
         #: Notes a child of the present run, and gives that run's entry.
         self.published: Callable[[object], str] | None = None
 
+    @property
+    def entry(self) -> str:
+        """The entry that beat publishes at the moment."""
+        return self._firing.entry
+
     def stamp(self, sender: Any = None, headers: Any = None, **_: Any) -> None:
         """Writes into the headers of a message that is about to be published; 2 µs. Never raises."""
         try:

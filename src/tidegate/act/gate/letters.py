@@ -1,0 +1,182 @@
+"""One message on its way into one queue: what the admitting script is told of it, and what its answer means."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from tidegate.act.gate.known import Policies
+from tidegate.act.gate.publication import Publication
+from tidegate.broker.scripts import ADMIT, PUSH, Argument, Script
+from tidegate.errors import BrokerFull, QueueFull
+from tidegate.facts.gate import HEADER, Bound, Guard, Outcome, Overflow
+
+#: The outcomes that keep a message out.
+REFUSED = (Outcome.QUEUE_FULL, Outcome.MEMORY_FULL, Outcome.DEAD_LETTERED)
+#: The bound of a dead-letter queue that has none of its own.
+DEAD_LETTERS = 10_000
+
+_NO_BOUND = Bound()
+_NO_GUARD = Guard()
+
+
+@dataclass(slots=True)
+class Lists:
+    """The lists of one queue, as keys: the one to push to, where it stands by urgency (from 1), and all of them."""
+
+    target: str
+    place: int
+    others: Sequence[str]
+    expires_ms: int = 0
+
+    @property
+    def keys(self) -> list[str]:
+        return [self.target, *self.others]
+
+
+@dataclass(slots=True)
+class Letter:
+    """One message, and what holds for it."""
+
+    app: Any
+    queue: str
+    message: dict[str, Any]
+    payload: str
+    prefix: str
+    lists: Lists
+    bound: Bound | None
+    ceiling: str
+    dead_letter_list: str = ""
+    dead_letters: int = DEAD_LETTERS
+    publication: Publication | None = None
+
+    @property
+    def script(self) -> Script:
+        """The short script, where there is nothing to decide."""
+        return ADMIT if self.bound is not None or self.ceiling or self.guard is not _NO_GUARD else PUSH
+
+    @property
+    def guard(self) -> Guard:
+        publication = self.publication
+        return _NO_GUARD if publication is None or publication.guard is None else publication.guard
+
+    @property
+    def blocks(self) -> bool:
+        """Whether its publisher waits for room."""
+        return self.bound is not None and self.bound.overflow is Overflow.BLOCK
+
+    @property
+    def block_s(self) -> float:
+        """How long, in seconds."""
+        return self.bound.block_s if self.bound is not None else 0.0
+
+    def outcome_of(self, answer: Any) -> Outcome:
+        """What became of the message."""
+        if self.script is PUSH:
+            return Outcome.ADMITTED
+        word = _text(answer[0])
+        return Outcome.ADMITTED if word == Outcome.DROPPED_HEAD else Outcome(word)
+
+    def opened_by(self, answer: Any) -> str:
+        """What of the gate failed for a message that was admitted all the same; empty where nothing did."""
+        return _text(answer[2]) if self.script is ADMIT and len(answer) > 2 and answer[1] in ("open", b"open") else ""
+
+    def dropped_by(self, answer: Any) -> Sequence[Any]:
+        """The payloads of what was dropped to make room."""
+        return answer[1:] if self.script is ADMIT and _text(answer[0]) == Outcome.DROPPED_HEAD else ()
+
+    def keys(self) -> list[str]:
+        """KEYS of the script."""
+        lists = self.lists
+        return lists.keys if self.script is ADMIT or lists.expires_ms else [lists.target]
+
+    def arguments(self, overflow: Overflow | None = None) -> list[Argument]:
+        """ARGV of the script; another `overflow` than the bound's for the last try of `block`."""
+        if self.script is PUSH:
+            few: list[Argument] = [self.payload, self.prefix, self.queue]
+            return [*few, self.lists.expires_ms] if self.lists.expires_ms else few
+        bound, guard, headers = self.bound or _NO_BOUND, self.guard, self.message.get("headers") or {}
+        return [
+            self.payload,
+            self.prefix,
+            self.queue,
+            str(self.message["properties"].get("delivery_tag") or ""),
+            str(headers.get("id") or ""),
+            str(headers.get("task") or ""),
+            "" if self.publication is None else self.publication.exempt,
+            bound.max_length or 0,
+            bound.max_length_bytes or 0,
+            (overflow or bound.overflow).value,
+            self.dead_letter_list,
+            self.ceiling,
+            guard.key,
+            guard.overlap.value,
+            guard.payload.value,
+            guard.scope.value,
+            guard.firing,
+            guard.entry,
+            str(headers.get("retries") or 0),
+            self.lists.place,
+            self.lists.expires_ms,
+            bound.dead_letter,
+            self.dead_letters,
+        ]
+
+
+def ceiling_of(policies: Policies) -> str:
+    """The memory ceiling as the script reads it: "0.8" is a share, "100000000" are bytes, nothing is none."""
+    ceiling = policies.ceiling
+    if not ceiling:
+        return ""
+    return str(int(ceiling)) if ceiling > 1 else repr(float(ceiling))
+
+
+def kept(message: dict[str, Any], exempt: str) -> dict[str, Any]:
+    """The message with a note that it must not be dropped, for whoever makes room in its queue."""
+    headers = message.get("headers") or {}
+    ours = headers.get(HEADER)
+    note = {**ours, "exempt": exempt} if isinstance(ours, dict) else {"exempt": exempt}
+    return {**message, "headers": {**headers, HEADER: note}}
+
+
+def pending_of(answer: Sequence[Any]) -> str:
+    """The id of the run that stands in for a message that was skipped."""
+    return _text(answer[1])
+
+
+def refusal(answer: Sequence[Any], letter: Letter) -> QueueFull:
+    """The error for a message that was refused: what was found, and what to do."""
+    outcome, depth, bound, limit = letter.outcome_of(answer), int(answer[1]), int(answer[2]), _text(answer[3])
+    kept_in = letter.bound.dead_letter if outcome is Outcome.DEAD_LETTERED and letter.bound is not None else ""
+    message = _WHAT_TO_DO[limit].format(queue=letter.queue, depth=depth, bound=bound)
+    if kept_in:
+        message += f"; the message is kept in {kept_in!r}"
+    return QueueFull(message, queue=letter.queue, depth=depth, bound=bound, limit=limit, dead_letter=kept_in)
+
+
+_WHAT_TO_DO = {
+    "max_length": (
+        "queue {queue!r} is full: {depth:,} messages wait, its max_length is {bound:,}; "
+        "publish less or later, start more workers, or raise the bound in tidegate_queues"
+    ),
+    "max_length_bytes": (
+        "queue {queue!r} is full: its messages take {depth:,} bytes, its max_length_bytes is {bound:,}; "
+        "publish less or later, start more workers, or raise the bound in tidegate_queues"
+    ),
+    "memory": (
+        "nothing is let into queue {queue!r}: the broker uses {depth:,} bytes, the ceiling is {bound:,}; "
+        "let the workers drain the queues, or raise tidegate_gate_memory or the server's maxmemory"
+    ),
+}
+
+
+def broker_full(queue: str) -> BrokerFull:
+    """The error for a server that takes no write any more."""
+    message = (
+        f"the broker took no message for queue {queue!r}, its memory is used up: raise its maxmemory, or free some "
+        "(`tidegate doctor` says what fills it), and bound the queues so that it can't happen again"
+    )
+    return BrokerFull(message)
+
+
+def _text(value: Any) -> str:
+    return value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
