@@ -86,11 +86,12 @@ def options_of(
 
 def gate_settings(app: Any) -> "GateSettings":
     """What the application's settings say to the gate; raises UsageError where they are wrong."""
+    from tidegate.act.gate.install import is_installed
     from tidegate.act.gate.settings import policies
     from tidegate.facts.gated import GateSettings
 
     said = policies(app)
-    return GateSettings(on=said.on, bound_of=said.bound_of, ceiling=said.ceiling)
+    return GateSettings(on=said.on and is_installed(app), bound_of=said.bound_of, ceiling=said.ceiling)
 
 
 def run(target: Target, **options: Any) -> Any:

@@ -31,6 +31,12 @@ class Case:
         """The application, where `-A` named one."""
         return self.look.app
 
+    @property
+    def served(self) -> Sequence[QueueReport]:
+        """The queues in which messages wait for a worker, which those of dead letters do not."""
+        dead = {queue.dead_letter for queue in self.gate.queues if known(queue.dead_letter)}
+        return [queue for queue in self.waiting if queue.name not in dead]
+
     def census(self, queue: str) -> CensusSeen | None:
         """The composition of the queue, where it was looked at."""
         return self.look.censuses.get(queue)

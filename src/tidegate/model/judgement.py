@@ -92,6 +92,8 @@ def _queue(look: Look, queue: QueueSeen, flow: Flow, load: Load) -> QueueReport:
     seen = _seen(look, queue.name)
     depth = queue.depth if known(queue.depth) else Unknown(queue.depth.why)
     verdict = trend(seen, flow, load, consuming(look.workers, queue.name))
+    if verdict.state is State.STALLED and queue.name in {side.dead_letter for side in look.gate.sides.values()}:
+        verdict = replace(verdict, state=State.OK, reason="dead letters lie there until somebody looks at them")
     return QueueReport(
         name=queue.name,
         state=verdict.state,
