@@ -14,7 +14,11 @@ from tidegate.errors import EXIT_FINDING
 
 
 class _Group(DYMGroup):  # type: ignore[misc]
-    """A group that names the nearest command for a misspelt one."""
+    """A group that names the nearest command for a misspelt one, with its commands in the order of their use."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """The commands as they were added."""
+        return list(self.commands)
 
 
 @click.group(cls=_Group)
