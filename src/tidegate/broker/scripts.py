@@ -12,7 +12,7 @@ from typing import Any
 
 import redis
 from redis.client import Pipeline
-from redis.exceptions import NoPermissionError, NoScriptError
+from redis.exceptions import NoPermissionError, NoScriptError, OutOfMemoryError
 
 Argument = str | bytes | int | float
 
@@ -47,19 +47,20 @@ def _text(name: str) -> str:
 
 
 #: Decides on a message that is bounded or guarded, and pushes it.
-ADMIT = Script("words", "marks", "firings", "door", "spill", "droppable", "bounds", "admit")
+ADMIT = Script("door", "quick", "words", "marks", "firings", "spill", "droppable", "bounds", "admit")
 #: Pushes a message that is neither.
 PUSH = Script("door", "push")
 
 
 def is_out_of_memory(error: Exception) -> bool:
     """Whether a server refused a write because its memory is used up; old ones say so inside a script's error."""
-    return "OOM command not allowed" in str(error)
+    return isinstance(error, OutOfMemoryError) or "OOM command not allowed" in str(error)
 
 
 def is_forbidden(error: Exception) -> bool:
     """Whether a server will go on refusing our scripts: it has none, or the user may not run them."""
-    return isinstance(error, NoPermissionError) or "unknown command" in str(error).lower()
+    text = str(error).lower()
+    return isinstance(error, NoPermissionError) or ("unknown command" in text and "eval" in text)
 
 
 def is_unknown(answer: object) -> bool:

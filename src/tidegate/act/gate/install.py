@@ -10,6 +10,7 @@ from typing import Any
 
 from celery import bootsteps
 
+from tidegate.act.gate import presence
 from tidegate.act.gate.known import known
 from tidegate.act.gate.publishing import unwrap, wrap
 from tidegate.act.gate.settings import check_early, forget, policies
@@ -34,7 +35,8 @@ def install_gate(app: Any) -> None:
         _warn_if_late(app)
     register()
     wrap(app)
-    app.steps["worker"].add(CheckStep)
+    app.steps["worker"].update((CheckStep, presence.GateStep))
+    presence.connect()
 
 
 def uninstall_gate() -> None:
@@ -43,10 +45,11 @@ def uninstall_gate() -> None:
     for app in _apps:
         unwrap(app)
         forget(app)
-        app.steps["worker"].discard(CheckStep)
+        app.steps["worker"].difference_update((CheckStep, presence.GateStep))
     _apps.clear()
     known.forget()
     unregister()
+    presence.disconnect()
     _warned = False
 
 

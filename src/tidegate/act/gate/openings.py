@@ -13,6 +13,7 @@ log = logging.getLogger("tidegate.gate")
 LOG_EVERY_S = 60.0
 #: The counts are offered again this long after a server refused them.
 TRY_AGAIN_S = 60.0
+PUBLISHED = "messages are published plainly"
 
 
 class Openings:
@@ -24,8 +25,8 @@ class Openings:
         self._logged_at: dict[str, float] = {}
         self._try_at = 0.0
 
-    def note(self, why: str, what: object) -> None:
-        """One message went past the gate. `why` is one of a few words; `what` is told in the log."""
+    def note(self, why: str, what: object, means: str = PUBLISHED) -> None:
+        """One message went past the gate. `why` is one of a few words; `what` is told in the log, with what it means."""
         with self._lock:
             self._counts[why] += 1
             now = time.monotonic()
@@ -33,7 +34,7 @@ class Openings:
             if due:
                 self._logged_at[why] = now
         if due:
-            log.warning("the gate is open (%s): messages are published plainly, as without it: %s", why, what)
+            log.warning("the gate is open (%s): %s, as without it: %s", why, means, what)
 
     @property
     def waiting(self) -> bool:

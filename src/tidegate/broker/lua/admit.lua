@@ -13,8 +13,8 @@
 --        pushed is never reported as failed. `block` refuses in silence, for its publisher asks again.
 
 local payload, prefix, queue, overflow = ARGV[1], ARGV[2], ARGV[3], ARGV[10]
-local me = { id = ARGV[5], task = ARGV[6], key = ARGV[13] or "" }
-local guarded = me.key ~= "" or (ARGV[17] or "") ~= ""
+local me = { id = ARGV[5], task = ARGV[6], key = ARGV[13] }
+local guarded = me.key ~= "" or ARGV[17] ~= ""
 local open
 
 -- What a call in a pcall came to; where it failed, the gate is open for this message, and `what` says which part.
@@ -28,7 +28,7 @@ end
 local function queue_of_keys()
   local lists = {}
   for at = 2, #KEYS do lists[#lists + 1] = KEYS[at] end
-  table.insert(lists, tonumber(ARGV[20] or 1), KEYS[1])
+  table.insert(lists, tonumber(ARGV[20]), KEYS[1])
   return {
     prefix = prefix, name = queue, lists = lists,
     max_length = tonumber(ARGV[8]), max_bytes = tonumber(ARGV[9]), ceiling = ARGV[12],
@@ -64,15 +64,12 @@ local function bounded()
 end
 
 local function admitted(list, way)
-  redis.call("LPUSH", list, payload)
-  local expires = tonumber(ARGV[21] or 0)
-  if expires > 0 then
-    for _, key in ipairs(KEYS) do redis.pcall("PEXPIRE", key, expires) end
-  end
   if list ~= KEYS[1] then
+    redis.call("LPUSH", list, payload)
     gate_note(prefix, "spilled", queue, me, overflow)
     return { "spilled" }
   end
+  push()
   pcall(ring, prefix, queue)
   if way.dropped then return { "dropped_head", unpack(way.dropped) } end
   return open and { "admitted", "open", open } or { "admitted" }

@@ -38,12 +38,11 @@ local function memory_of_server(prefix)
   return tonumber(used), tonumber(limit)
 end
 
--- The answer where the server is at its ceiling; "0.8" is a share of maxmemory, "100000000" are bytes.
+-- The answer where the server is at its ceiling, else nil.
 local function memory_full(q)
-  if q.ceiling == "" or q.ceiling == "0" then return nil end
+  if q.ceiling == "" then return nil end
   local used, limit = memory_of_server(q.prefix)
-  local ceiling = tonumber(q.ceiling)
-  if string.find(q.ceiling, ".", 1, true) then ceiling = math.floor(ceiling * limit) end
+  local ceiling = ceiling_bytes(q.ceiling, limit)
   if ceiling <= 0 or used < ceiling then return nil end
   return { "memory_full", used, ceiling, "memory" }
 end
