@@ -115,9 +115,10 @@ def show_status(status: GateStatus, out: Console, *, verbose: bool) -> None:
     if known(gate.firings) and gate.firings:
         out.print()
         print_table(out, FIRING_COLUMNS, gate.firings)
-    out.print()
-    for line in _lines(gate):
-        out.print(safe(line))
+    if lines := _lines(gate):
+        out.print()
+        for line in lines:
+            out.print(safe(line))
     show_findings(status.findings, out, verbose=verbose)
     if verbose and known(status.journal) and status.journal:
         out.print()
