@@ -59,6 +59,11 @@ def uninstall_gate() -> None:
     renew_idle_connections()
 
 
+def is_installed(app: Any) -> bool:
+    """Whether messages of this application pass the gate."""
+    return app in _apps
+
+
 class CheckStep(bootsteps.Step):
     """Refuses wrong settings when a worker starts, its tasks' own ones among them."""
 
