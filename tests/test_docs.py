@@ -19,7 +19,18 @@ from tidegate.broker.address import parse_address
 from tidegate.broker.client import connect
 from tidegate.cli.main import tidegate as group
 from tidegate.document import document
-from tidegate.facts.diagnosis import BrokerReport, Diagnosis, Finding, MemoryReport, QueueReport, State, TaskReport
+from tidegate.facts.diagnosis import (
+    BrokerReport,
+    Diagnosis,
+    Finding,
+    GateStatus,
+    MemoryReport,
+    QueueReport,
+    State,
+    TaskReport,
+)
+from tidegate.facts.gated import CeilingReport, FiringsSeen, FleetReport, GateReport, MarkSeen, QueueGated, WorkerGated
+from tidegate.facts.journal import JournalEntry
 from tidegate.facts.lint import EntryReport, Lint, SchedulerReport
 from tidegate.facts.message import Message
 from tidegate.facts.planned import (
@@ -62,6 +73,15 @@ JSON_SECTIONS = {
     "queues": QueueReport,
     "tasks": TaskReport,
     "memory": MemoryReport,
+    "gate": GateReport,
+    "bounded queues": QueueGated,
+    "memory ceiling": CeilingReport,
+    "marks": MarkSeen,
+    "firings": FiringsSeen,
+    "gated workers": WorkerGated,
+    "fleet": FleetReport,
+    "`tidegate gate status --json`": GateStatus,
+    "`tidegate gate journal --json`": JournalEntry,
     "findings": Finding,
     "cost": Cost,
     "`tidegate peek --json`": Message,
@@ -110,8 +130,19 @@ def first_cells(text: str) -> list[str]:
     return re.findall(r"^\| `([^`]+)`", text, re.MULTILINE)
 
 
-def commands() -> list[str]:
-    return group.list_commands(click.Context(group))
+def leaves(command: click.Command, name: str = "") -> Iterator[tuple[str, click.Command]]:
+    """Every command by its whole name; a group stands for those in it."""
+    if not isinstance(command, click.Group):
+        yield name, command
+        return
+    context = click.Context(command)
+    for part in command.list_commands(context):
+        inner = command.get_command(context, part)
+        assert inner is not None
+        yield from leaves(inner, f"{name} {part}".strip())
+
+
+COMMANDS = dict(leaves(group))
 
 
 def options_of(command: click.Command) -> set[str]:
@@ -195,25 +226,20 @@ def test_every_message_that_troubleshooting_explains_is_one_that_the_tool_prints
 
 
 def test_every_command_has_its_section_and_every_section_its_command():
-    titles = re.findall(r"^## `tidegate (\w+)`$", read("reference/cli.md"), re.MULTILINE)
+    titles = re.findall(r"^## `tidegate ([\w ]+)`$", read("reference/cli.md"), re.MULTILINE)
 
-    assert titles == commands()
+    assert titles == list(COMMANDS)
 
 
-@pytest.mark.parametrize("name", commands())
+@pytest.mark.parametrize("name", COMMANDS)
 def test_every_option_of_a_command_stands_in_its_section_and_no_other_does(name):
-    command = group.get_command(click.Context(group), name)
-    assert command is not None
-
-    assert documented_options(section("reference/cli.md", f"`tidegate {name}`")) == options_of(command)
+    assert documented_options(section("reference/cli.md", f"`tidegate {name}`")) == options_of(COMMANDS[name])
 
 
-@pytest.mark.parametrize("name", commands())
+@pytest.mark.parametrize("name", COMMANDS)
 def test_the_help_text_of_every_option_is_quoted_as_it_is(name):
-    command = group.get_command(click.Context(group), name)
-    assert command is not None
     page = " ".join(section("reference/cli.md", f"`tidegate {name}`").split())
-    helps = [p.help for p in command.params if isinstance(p, click.Option) and p.help]
+    helps = [p.help for p in COMMANDS[name].params if isinstance(p, click.Option) and p.help]
 
     assert [text for text in helps if " ".join(text.split()).replace("|", "\\|") not in page] == []
 
@@ -228,6 +254,10 @@ def test_every_setting_stands_on_its_page_with_its_default_and_meaning_and_no_ot
     ]
 
 
+def is_number(setting: config.AppSetting) -> bool:
+    return setting.holds is config.Holds.NUMBER
+
+
 def test_every_setting_of_the_application_stands_on_the_page_with_its_bounds_and_meaning_and_no_other_does():
     rows = [
         [cell.strip(" `") for cell in line.strip("|").split("|")]
@@ -236,8 +266,8 @@ def test_every_setting_of_the_application_stands_on_the_page_with_its_bounds_and
     ]
 
     assert rows == [
-        [setting.name, f"{setting.default:.9g}" if setting.most > 1 else str(setting.default)]
-        + ([f"{setting.least:.10g}", f"{setting.most:.10g}"] if setting.most > 1 else ["", ""])
+        [setting.name, f"{setting.default:.9g}" if is_number(setting) else str(setting.default)]
+        + ([f"{setting.least:.10g}", f"{setting.most:.10g}"] if is_number(setting) else ["", ""])
         + [setting.sentence]
         for setting in config.APP_SETTINGS
     ]

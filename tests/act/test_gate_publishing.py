@@ -307,6 +307,22 @@ def test_who_publishes_what_is_pending_already_gets_the_result_of_the_pending_ru
     assert current() is None
 
 
+@pytest.mark.parametrize(
+    "call", [{"overlap": "skip"}, {"overlap": "buffer_one"}, {"overlap": "buffer_one", "payload": "replace"}]
+)
+def test_a_call_of_what_waits_already_publishes_nothing_and_returns_the_run_that_waits(app, redis_client, call):
+    published = []
+    signals.after_task_publish.connect(lambda **said: published.append(said["sender"]), weak=False, dispatch_uid="here")
+    plain = app.tasks["plain"]
+    first = plain.apply_async((1,), **call)
+    second = plain.apply_async((1,), **call)
+    other = plain.apply_async((2,), **call)
+    signals.after_task_publish.disconnect(dispatch_uid="here")
+
+    assert second.id == first.id != other.id
+    assert len(published) == depth(redis_client) == 2
+
+
 @SETEX
 def test_who_waits_for_an_id_that_he_gave_himself_does_not_wait_for_ever(broker_url, backend_url, monkeypatch):
     with gated(broker_url, backend=backend_url) as app:

@@ -113,7 +113,9 @@ def test_every_part_of_a_workflow_enters_a_full_queue_and_its_results_come(
 def test_a_firing_is_handed_on_to_all_that_comes_of_it_and_a_header_that_somebody_made_up_is_not(
     broker_url, redis_client, celery_worker, sender
 ):
-    celery_worker(APP, broker_url, "-P", "solo", "-Q", "celery")
+    # In a process that is spawned, tasks publish by a copy of the application.
+    spawning = "app.conf.worker_pool_start_method = 'spawn'\n"
+    celery_worker(APP + spawning, broker_url, "-c", "1", "-Q", "celery")
     for hostile in ({"firing": 5, "entry": "x"}, {"firing": "x" * 5000, "entry": "x"}, ["firing"], "firing", 5):
         sender.send_task("tree", headers={"tidegate": hostile})
     wait_for(lambda: len(elements(redis_client, "leaves")), 20)

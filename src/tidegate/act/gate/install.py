@@ -8,7 +8,7 @@ import logging
 from functools import partial
 from typing import Any
 
-from celery import bootsteps
+from celery import bootsteps, current_app, signals
 
 from tidegate.act.gate import presence
 from tidegate.act.gate.known import known
@@ -19,6 +19,7 @@ from tidegate.act.gate.transport import register, unregister
 
 log = logging.getLogger("tidegate.gate")
 
+_UID = "tidegate.gate.install"
 _apps: list[Any] = []
 
 
@@ -40,6 +41,8 @@ def install_gate(app: Any) -> None:
     wrap(app)
     app.steps["worker"].update((CheckStep, presence.GateStep))
     presence.connect()
+    # Here, for a process that is spawned imports the application, too.
+    signals.worker_process_init.connect(_enter_pool_process, weak=False, dispatch_uid=_UID)
 
 
 def uninstall_gate() -> None:
@@ -52,7 +55,13 @@ def uninstall_gate() -> None:
     known.forget()
     unregister()
     presence.disconnect()
+    signals.worker_process_init.disconnect(dispatch_uid=_UID)
     renew_idle_connections()
+
+
+def is_installed(app: Any) -> bool:
+    """Whether messages of this application pass the gate."""
+    return app in _apps
 
 
 class CheckStep(bootsteps.Step):
@@ -64,3 +73,11 @@ class CheckStep(bootsteps.Step):
         if ours.on:
             ours.check_tasks()
         super().__init__(worker, **options)
+
+
+def _enter_pool_process(**_: Any) -> None:
+    """Handler of `worker_process_init`: a process that is spawned publishes by a copy of the application."""
+    app: Any = current_app
+    app = app._get_current_object()
+    if app not in _apps and app.main in [one.main for one in _apps]:
+        wrap(app)
