@@ -30,7 +30,6 @@ class Given:
     ceiling: float = 0
     on: bool = True
     timeout_s: float = 5.0
-    on: bool = True
 
     def bound_of(self, queue: str) -> Bound | None:
         return self.bounds.get(queue) or self.bounds.get("*")

@@ -21,7 +21,7 @@ from tidegate.act.gate.rarely import Rarely
 from tidegate.act.gate.settings import Policies, policies
 from tidegate.act.gate.skipped import Skipped
 from tidegate.act.gate.workflow import RETRY, exempt, is_part
-from tidegate.errors import TidegateError
+from tidegate.errors import BrokerFull, QueueFull, TidegateError
 from tidegate.facts.gate import HEADER, Guard
 from tidegate.facts.overlap import Scope
 from tidegate.observe.probe.install import entry_of_beat
@@ -75,7 +75,7 @@ def _wrapped(app: Any, before: Callable[..., Any] | None) -> Callable[..., Any]:
         publication = _prepared(app, name, args, kwargs, options)
         try:
             with publishing(publication):
-                return original(name, args, kwargs, **options)
+                return _sent(app, original, name, args, kwargs, options)
         except Skipped as skipped:
             if publication is not None and publication.given:
                 settle(app, options["task_id"], f"not published, for {skipped} is pending")
@@ -83,6 +83,23 @@ def _wrapped(app: Any, before: Callable[..., Any] | None) -> Callable[..., Any]:
 
     send_task.tidegate = before  # type: ignore[attr-defined]
     return send_task
+
+
+def _sent(app: Any, original: Callable[..., Any], name: str, args: Any, kwargs: Any, options: dict[str, Any]) -> Any:
+    """What stock's `send_task` gives; what the gate refuses costs no connection.
+
+    Kombu's pool throws a connection away for any error that passes it: two new ones for every refusal, of a server that
+    has enough to do.
+    """
+    if any(options.get(own) is not None for own in ("producer", "publisher", "connection")):
+        return original(name, args, kwargs, **options)
+    options.pop("producer", None)
+    with app.producer_or_acquire() as producer:
+        try:
+            return original(name, args, kwargs, producer=producer, **options)
+        except (Skipped, QueueFull, BrokerFull) as error:
+            refused = error
+    raise refused
 
 
 def _prepared(app: Any, name: str, args: Any, kwargs: Any, options: dict[str, Any]) -> Publication | None:
