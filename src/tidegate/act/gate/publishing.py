@@ -91,7 +91,7 @@ def _sent(app: Any, original: Callable[..., Any], name: str, args: Any, kwargs: 
     Kombu's pool throws a connection away for any error that passes it: two new ones for every refusal, of a server that
     has enough to do.
     """
-    if any(options.get(own) is not None for own in ("producer", "publisher", "connection")):
+    if options.get("producer") or options.get("publisher") or options.get("connection"):
         return original(name, args, kwargs, **options)
     options.pop("producer", None)
     with app.producer_or_acquire() as producer:
