@@ -47,7 +47,9 @@ def test_what_a_killed_worker_held_does_not_block_and_is_dropped_when_it_comes_b
     eventually(lambda: site.client.hlen("unacked") == 0, 40)
     assert site.client.hget("tidegate:gate:1:counts", "superseded|celery") == "2"
     assert site.client.llen("celery") == 1
-    assert {fields["id"] for _, fields in site.client.xrange("tidegate:journal") if fields["what"] == "superseded"} > {held}
+    assert {fields["id"] for _, fields in site.client.xrange("tidegate:journal") if fields["what"] == "superseded"} > {
+        held
+    }
     assert newer not in {fields["id"] for _, fields in site.client.xrange("tidegate:journal")}
     second.stop()
 
