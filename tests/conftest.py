@@ -1,8 +1,10 @@
 """What every test may ask for: a real server that is its own, and real Celery processes on it."""
 
+import gc
 import itertools
 import os
 import sys
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -68,6 +70,17 @@ def broker_url(valkey: PrivateBroker) -> str:
     """The URL of an empty database; what the test before left there is gone."""
     valkey.ask("FLUSHALL")
     return valkey.url
+
+
+@pytest.fixture
+def backend_url(broker_url: str) -> Iterator[str]:
+    """The same database as a result backend of applications in this process."""
+    yield broker_url
+    # Results and clients are in circles, and go when they are collected: results unsubscribe then, while their server
+    # is there, and clients leave sockets to be closed.
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        gc.collect()
 
 
 @pytest.fixture

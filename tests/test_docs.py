@@ -254,6 +254,10 @@ def test_every_setting_stands_on_its_page_with_its_default_and_meaning_and_no_ot
     ]
 
 
+def is_number(setting: config.AppSetting) -> bool:
+    return setting.holds is config.Holds.NUMBER
+
+
 def test_every_setting_of_the_application_stands_on_the_page_with_its_bounds_and_meaning_and_no_other_does():
     rows = [
         [cell.strip(" `") for cell in line.strip("|").split("|")]
@@ -262,8 +266,8 @@ def test_every_setting_of_the_application_stands_on_the_page_with_its_bounds_and
     ]
 
     assert rows == [
-        [setting.name, f"{setting.default:.9g}" if setting.most > 1 else str(setting.default)]
-        + ([f"{setting.least:.10g}", f"{setting.most:.10g}"] if setting.most > 1 else ["", ""])
+        [setting.name, f"{setting.default:.9g}" if is_number(setting) else str(setting.default)]
+        + ([f"{setting.least:.10g}", f"{setting.most:.10g}"] if is_number(setting) else ["", ""])
         + [setting.sentence]
         for setting in config.APP_SETTINGS
     ]

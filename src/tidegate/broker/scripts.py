@@ -36,6 +36,18 @@ class Script:
         except NoScriptError:
             return redis.Redis.execute_command(client, "EVAL", self.text, *rest)
 
+    def send(self, client: Any, keys: Sequence[str], arguments: Sequence[Argument]) -> None:
+        """Sends it on the connection that the client holds, and does not wait; `read` has the answer."""
+        client.connection.send_command("EVALSHA", self.digest, len(keys), *keys, *arguments)
+
+    def read(self, client: Any, keys: Sequence[str], arguments: Sequence[Argument]) -> Any:
+        """The answer to `send` of the same keys and arguments; one round trip where the server knew no such script."""
+        try:
+            return redis.Redis.parse_response(client, client.connection, "EVALSHA")
+        except NoScriptError:
+            client.connection.send_command("EVAL", self.text, len(keys), *keys, *arguments)
+            return redis.Redis.parse_response(client, client.connection, "EVAL")
+
     def queue(self, pipeline: Any, keys: Sequence[str], arguments: Sequence[Argument]) -> None:
         """Adds it to a pipeline; its answer there can be a NoScriptError, after which nothing was done."""
         Pipeline.execute_command(pipeline, "EVALSHA", self.digest, len(keys), *keys, *arguments)

@@ -110,7 +110,7 @@ class Admitting(stock.Channel):  # type: ignore[misc]
         step = self.priority(self._get_message_priority(message, reverse=False))
         at = list(steps).index(step)
         keys = [prefix + self._q_for_pri(queue, each) for each in steps]
-        return Lists(keys.pop(at), at + 1, keys, self._expires.get(queue) or 0)
+        return Lists(keys.pop(at), at + 1, keys, getattr(self, "_expires", {}).get(queue) or 0)
 
     def _address_dead_letters(self, letter: Letter, queue: str, policies: Policies) -> None:
         own: Bound | None = policies.bound_of(queue)

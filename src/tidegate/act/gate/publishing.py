@@ -7,7 +7,6 @@ whatever others put into its class stays in between.
 import logging
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from inspect import signature
 from typing import Any, NamedTuple
 
 from celery._state import _task_stack, get_current_worker_task  # type: ignore[attr-defined]
@@ -33,6 +32,12 @@ log = logging.getLogger("tidegate.gate")
 #: The options of `apply_async` that are ours.
 OPTIONS = ("overlap", "payload", "scope", "overlap_key")
 
+#: What Celery takes by position, too, behind the arguments of the task.
+_BY_POSITION = (
+    *("countdown", "eta", "task_id", "producer", "connection", "router", "result_cls", "expires", "publisher", "link"),
+    *("link_error", "add_to_parent", "group_id", "group_index", "retries", "chord", "reply_to", "time_limit"),
+    *("soft_time_limit", "root_id", "parent_id", "route_name", "shadow", "chain", "task_type", "replaced_task_nesting"),
+)
 _OURS = frozenset(OPTIONS)
 _NOTHING: Mapping[str, Any] = {}
 _NO_GUARD = Guard()
@@ -62,11 +67,9 @@ def is_wrapped(app: Any) -> bool:
 
 
 def _wrapped(app: Any, before: Callable[..., Any] | None) -> Callable[..., Any]:
-    order = tuple(signature(type(app).send_task).parameters)[4:]
-
     def send_task(name: str, args: Any = None, kwargs: Any = None, *rest: Any, **options: Any) -> Any:
         if rest:
-            options.update(zip(order, rest, strict=False))
+            options.update(zip(_BY_POSITION, rest, strict=False))
         # Asked for every time, for others may replace the method of the class later.
         original = before if before is not None else app.__class__.send_task.__get__(app)
         publication = _prepared(app, name, args, kwargs, options)
