@@ -5,9 +5,9 @@ from contextlib import contextmanager
 from queue import Empty
 
 import kombu
-from gatehouse import Given
 from kombu.transport import redis as stock
 
+from gatehouse import Given
 from tidegate.act.gate.known import known
 from tidegate.act.gate.transport import GateTransport
 

@@ -8,9 +8,9 @@ from contextlib import contextmanager
 import pytest
 import redis
 from celery import Celery
-from gatehouse import Given, gated
 from kombu.exceptions import OperationalError
 
+from gatehouse import Given, gated
 from tidegate.act.gate.publication import Publication, publishing
 from tidegate.act.gate.results import unwatch_results, watch_results
 from tidegate.broker.patience import patient, waiting_at_most
