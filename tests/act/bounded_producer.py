@@ -9,7 +9,6 @@ import time
 from collections import Counter
 
 from gatehouse import gated
-
 from tidegate.errors import QueueFull
 from tidegate.facts.gate import Bound, Overflow
 

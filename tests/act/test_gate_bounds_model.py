@@ -2,13 +2,13 @@
 
 import json
 
-import gatehouse
 import redis
 from bound_model import STEPS, ModelQueue, Sent
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
+import gatehouse
 from tidegate.act.gate import letters
 from tidegate.act.gate.letters import Letter, Lists
 from tidegate.act.gate.publication import Publication

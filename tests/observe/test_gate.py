@@ -127,6 +127,8 @@ def test_everything_stands_behind_the_prefix(look, redis_client):
 ODD = [
     "", "null", "[]", "1", "{", '{"at": 1}', '{"id": 1, "list": "q", "state": "held", "at": 1}', "[" * 100_000, "\xff",
     '{"id": "a", "list": "q", "state": "elsewhere", "at": 1}', '{"id": "a", "list": "q", "state": "held", "at": 1e400}',
+    '{"id": "a", "list": "q", "state": "held", "at": 1, "who": "\\ud800/1"}',
+    '{"id": "a", "list": "q", "state": "held", "at": 1, "who": 7}',
 ]  # fmt: skip
 
 

@@ -4,6 +4,7 @@ Read only and bounded: where the gate is not in use four commands, else a dozen 
 """
 
 import json
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -19,7 +20,8 @@ from tidegate.observe.measured import broker_time
 Counts = Mapping[tuple[str, str], int]
 #: What is put behind a queue's name for its dead letters, where no application says another one.
 _DEAD = ".dead"
-_OPENED = "open"
+#: `<worker>/<session>`; what is no name of ours may not even be encodable.
+_HOLDER = re.compile(r"[\w./:@-]{0,200}", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,14 +151,16 @@ def _mark(stored: Mapping[str, Any] | None) -> _Mark | None:
     at, changed = _number(stored.get("at")), _number(stored.get("changed"))
     if at is None or not all(isinstance(text, str) for text in texts) or texts[2] not in list(MarkState):
         return None
-    who = stored.get("who")
+    who = stored.get("who") or ""
+    if not isinstance(who, str) or not _HOLDER.fullmatch(who):
+        return None
     return _Mark(
         id=str(texts[0]),
         list=str(texts[1]),
         state=MarkState(texts[2]),
         at=at,
         changed=at if changed is None else changed,
-        worker=who.partition("/")[0] if isinstance(who, str) else "",
+        worker=who.partition("/")[0],
     )
 
 

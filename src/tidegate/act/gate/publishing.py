@@ -16,7 +16,7 @@ from tidegate.act.gate import header
 from tidegate.act.gate.after import settle
 from tidegate.act.gate.keys import NoKey
 from tidegate.act.gate.openings import openings
-from tidegate.act.gate.publication import Publication, publishing
+from tidegate.act.gate.publication import Publication, begin, end
 from tidegate.act.gate.rarely import Rarely
 from tidegate.act.gate.settings import Policies, policies
 from tidegate.act.gate.skipped import Skipped
@@ -73,13 +73,16 @@ def _wrapped(app: Any, before: Callable[..., Any] | None) -> Callable[..., Any]:
         # Asked for every time, for others may replace the method of the class later.
         original = before if before is not None else app.__class__.send_task.__get__(app)
         publication = _prepared(app, name, args, kwargs, options)
+        here = begin(publication)
         try:
-            with publishing(publication):
-                return _sent(app, original, name, args, kwargs, options)
-        except Skipped as skipped:
-            if publication is not None and publication.given:
-                settle(app, options["task_id"], f"not published, for {skipped} is pending")
-            return _result_of(app, skipped.pending, options)
+            return _sent(app, original, name, args, kwargs, options)
+        except Skipped as error:
+            skipped = error
+        finally:
+            end(here)
+        if publication is not None and publication.given:
+            settle(app, options["task_id"], f"not published, for {skipped} is pending")
+        return _result_of(app, skipped.pending, options)
 
     send_task.tidegate = before  # type: ignore[attr-defined]
     return send_task
