@@ -22,7 +22,7 @@ def test_no_producer_is_ever_a_message_ahead_of_the_bound(broker_url, redis_clie
         subprocess.Popen(
             [sys.executable, str(PRODUCER), broker_url, f"p{number}", str(SECONDS), str(BOUND), overflow],
             stdout=subprocess.PIPE,
-            env={**os.environ, "PYTHONPATH": str(PRODUCER.parents[1])},
+            env={**os.environ, "PYTHONPATH": os.pathsep.join([str(PRODUCER.parents[1]), *sys.path])},
             text=True,
         )
         for number in range(3)

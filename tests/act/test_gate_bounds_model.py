@@ -89,7 +89,7 @@ class Histories(RuleBasedStateMachine):
             message=message,
             payload=json.dumps(message),
             prefix=PREFIX,
-            lists=Lists(target, STEPS.index(sent.step) + 1, others),
+            lists=Lists(target, STEPS.index(sent.step) + 1, [target, *others]),
             bound=self.model.bound,
             ceiling="",
             dead_letter_list=f"{PREFIX}dead",
