@@ -60,15 +60,6 @@ class Admitting(stock.Channel):  # type: ignore[misc]
             GateBatch(self, max_size, ours[1].timeout_s) if ours is not None else super().create_publish_batch(max_size)
         )
 
-    def _queue_bind(self, *args: Any, **kwargs: Any) -> Any:
-        try:
-            return super()._queue_bind(*args, **kwargs)
-        except self.ResponseError as error:
-            # A worker that declares its queues gets stock's error, and goes on as it does.
-            if current() is not None and is_out_of_memory(error):
-                raise letters.broker_full(args[-1] if args else "?") from error
-            raise
-
     # What is told to the script
 
     def _letter(self, queue: str, message: dict[str, Any]) -> Letter | None:
