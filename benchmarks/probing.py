@@ -8,10 +8,11 @@ import redis
 from benchmarks.instruments import note
 from benchmarks.measurements import Row
 from benchmarks.probe_size import day
-from benchmarks.workers import against_bare, ratios, stamped, worker
+from benchmarks.workers import PROBE, Ways, against_bare, ratios, stamped, worker
 from tidegate.demo.broker import PrivateBroker
 
 POOLS = {"prefork -c 2": ["-c", "2"], "threads -c 2": ["-P", "threads", "-c", "2"]}
+WAYS: Ways = {"bare": ("", []), "probe": (PROBE.format(every=10.0), []), "bare again": ("", []), "-E": ("", ["-E"])}
 #: Batches per way and round: a batch is a second or so.
 BATCHES = 12
 #: What only the probe sends: one each in every turn.
@@ -22,7 +23,7 @@ def probing(rounds: int) -> Iterator[Row]:
     """Throughput of no-op tasks against bare workers side by side, in prefork and threads; commands; bytes of a day."""
     for kind, arguments in POOLS.items():
         note(f"no-op tasks, {kind}: bare, with the probe, with task events, in turn")
-        found = ratios(kind, arguments, rounds * BATCHES)
+        found = ratios(kind, WAYS, arguments, rounds * BATCHES)
         for way in ("probe", "-E"):
             pace, low, cpu = against_bare(found, way)
             promised, good = ("≥ 0.97", pace >= 0.97) if way == "probe" else ("", None)
@@ -41,7 +42,7 @@ def _commands() -> Iterator[Row]:
 
 def _turn(tasks: int) -> float:
     with PrivateBroker() as server, redis.Redis(unix_socket_path=str(server.socket_path)) as client:
-        with worker(server.url, "-c", "2", probe=True, every_s=1.0):
+        with worker(server.url, "-c", "2", added=PROBE.format(every=1.0)):
             client.lpush("celery", *(stamped(number) for number in range(tasks)))
             time.sleep(8.0)
         stats = client.info("commandstats")

@@ -1,4 +1,4 @@
-"""Throughput of real workers on no-op tasks: bare, with the probe, with task events; and what the probe sends to Redis."""
+"""Throughput of real workers on no-op tasks, several kinds of them side by side: bare ones, and with parts of Tidegate."""
 
 import json
 import os
@@ -29,19 +29,20 @@ app.conf.worker_redirect_stdouts = False
 def noop(*numbers):
     pass
 """
+#: How often the probe sends, in seconds, is to be filled in.
 PROBE = """
 import tidegate
 
 app.conf.tidegate_probe_every_s = {every}
-tidegate.install(app)
+tidegate.install(app, gate=False)
 """
-#: What is compared: whether the probe is installed, and options of the worker. Bare twice, to see the noise.
-WAYS: dict[str, tuple[bool, list[str]]] = {
-    "bare": (False, []),
-    "probe": (True, []),
-    "bare again": (False, []),
-    "-E": (False, ["-E"]),
-}
+GATE = """
+from tidegate.act.gate.install import install_gate
+
+install_gate(app)
+"""
+#: What is compared: what is added to the project, and options of the worker. Bare ones twice, to see the noise.
+Ways = dict[str, tuple[str, list[str]]]
 _TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 STARTS_S = 60.0
 
@@ -55,11 +56,11 @@ class Pace:
 
 
 @contextmanager
-def worker(url: str, *arguments: str, probe: bool, every_s: float = 10.0) -> Iterator[Guarded]:
-    """A real worker of the little project, with or without the probe."""
+def worker(url: str, *arguments: str, added: str) -> Iterator[Guarded]:
+    """A real worker of the little project, with what is added to it."""
     with tempfile.TemporaryDirectory(prefix="tidegate-bench-") as name:
         place = Path(name)
-        (place / "proj.py").write_text(PROJECT + (PROBE.format(every=every_s) if probe else ""))
+        (place / "proj.py").write_text(PROJECT + added)
         command = ["worker", "--loglevel", "WARNING", "-n", "bench@%h", *arguments]
         process = celery("proj", *command, project=place, log=place / "log", environment={"CELERY_BROKER_URL": url})
         try:
@@ -74,13 +75,13 @@ class Crew:
     So all of them see the same machine: a batch of a second for one, then one for the next, over and over.
     """
 
-    def __init__(self, server: PrivateBroker, running: ExitStack, ways: dict[str, tuple[bool, list[str]]]) -> None:
+    def __init__(self, server: PrivateBroker, running: ExitStack, ways: Ways) -> None:
         self.clients: dict[str, redis.Redis] = {}
         self.workers: dict[str, Guarded] = {}
-        for db, (way, (probe, arguments)) in enumerate(ways.items()):
+        for db, (way, (added, arguments)) in enumerate(ways.items()):
             url = server.url.removesuffix("/0") + f"/{db}"
             self.clients[way] = running.enter_context(redis.Redis(unix_socket_path=str(server.socket_path), db=db))
-            self.workers[way] = running.enter_context(worker(url, *arguments, probe=probe))
+            self.workers[way] = running.enter_context(worker(url, *arguments, added=added))
         for way in ways:
             self.batch(way, 200)
 
@@ -126,9 +127,9 @@ def _cpu_s(pid: int) -> float:
     return total
 
 
-def ratios(kind: str, arguments: list[str], rounds: int, count: int = 1000) -> dict[str, list[Pace]]:
+def ratios(kind: str, ways: Ways, arguments: list[str], rounds: int, count: int = 1000) -> dict[str, list[Pace]]:
     """Every round gives every way one batch, in an order that turns; the first rounds warm up and do not count."""
-    ways = {way: (probe, [*arguments, *more]) for way, (probe, more) in WAYS.items()}
+    ways = {way: (added, [*arguments, *more]) for way, (added, more) in ways.items()}
     found: dict[str, list[Pace]] = {way: [] for way in ways}
     with PrivateBroker() as server, ExitStack() as running:
         crew = Crew(server, running, ways)

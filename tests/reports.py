@@ -4,12 +4,24 @@ from tidegate.facts.diagnosis import (
     BrokerReport,
     Diagnosis,
     Finding,
+    GateStatus,
     Level,
     MemoryReport,
     QueueReport,
     State,
     TaskReport,
 )
+from tidegate.facts.gated import (
+    CeilingReport,
+    FiringsSeen,
+    FleetReport,
+    GateReport,
+    MarkSeen,
+    MarkState,
+    QueueGated,
+    WorkerGated,
+)
+from tidegate.facts.journal import JournalEntry
 from tidegate.facts.seen import Cost
 from tidegate.facts.unknown import Unknown
 
@@ -35,6 +47,50 @@ def a_task_report(**changes):
     return TaskReport(**facts | changes)
 
 
+def a_queue_gated(**changes):
+    facts = {
+        "name": "celery", "depth": 85, "bytes": 68_000, "max_length": 100, "max_length_bytes": None,
+        "overflow": "drop-head", "share": 0.85, "spilled": 0, "dead_letter": None, "dead_letters": None,
+        "counts": {"dropped_head": 12, "overlap_skipped": 412}, "counted_now": {},
+    }  # fmt: skip
+    return QueueGated(**facts | changes)
+
+
+def a_gate_report(*queues, **changes):
+    mark = MarkSeen(
+        key="entry refresh",
+        id="id-1",
+        queue="celery",
+        state=MarkState.HELD,
+        age_s=2.5,
+        since_s=1.5,
+        worker="celery@w1",
+        alive=True,
+    )
+    facts = {
+        "in_use": True, "queues": queues or (a_queue_gated(),),
+        "memory": CeilingReport(ceiling_bytes=1 << 29, used_bytes=1 << 20, share=1 / 512),
+        "marks": (mark,), "marks_total": 1, "firings": (FiringsSeen(entry="entry refresh", open=2, oldest_age_s=4.0),),
+        "opened": {"noperm": 2}, "opened_now": {}, "workers": (WorkerGated(node="celery@w1", id="a", alive=True),),
+        "fleet": FleetReport(with_gate=("celery@w1",), without_gate=(), mixed=False),
+    }  # fmt: skip
+    return GateReport(**facts | changes)
+
+
+def a_gate_status(**changes):
+    whole = a_diagnosis()
+    facts = {
+        "tidegate": whole.tidegate, "at": whole.at, "broker": whole.broker, "gate": whole.gate, "journal": (a_decision(),),
+        "findings": whole.findings, "cost": whole.cost, "window_s": 3.0,
+    }  # fmt: skip
+    return GateStatus(**facts | changes)
+
+
+def a_decision(**changes):
+    facts = {"at_s": 1.79e9, "act": "gate", "what": "dropped_head", "queue": "celery", "task": "app.work", "id": "id-2"}
+    return JournalEntry(**facts | {"why": "max_length 100"} | changes)
+
+
 def a_diagnosis(*queues, **changes):
     facts = {
         "tidegate": "0.1.0", "at": "2026-01-02T03:04:05.000Z", "verdict": State.GROWING, "window_s": 10.0,
@@ -48,6 +104,7 @@ def a_diagnosis(*queues, **changes):
             used_bytes=1 << 20, limit_bytes=1 << 30, limit_is="maxmemory", by_family={"queues": 9000},
             by_task={"app.tasks.work": 9000}, growth_bytes_per_s=1500.0, full_in_s=715827.5,
         ),
+        "gate": a_gate_report(),
         "findings": (Finding(rule="TG101", level=Level.CRITICAL, sentence="celery grows.", remedy="Send less."),),
         "cost": Cost(commands=300, server_ms=12.5, elapsed_s=10.4),
     }  # fmt: skip

@@ -65,7 +65,13 @@ APP_SETTINGS = (
     AppSetting("tidegate_entries", None, "The overlap of the entries of the schedule.", Holds.TABLE),
     AppSetting("tidegate_gate_memory", None, "The server's memory from which on nothing is let in.", Holds.MEMORY),
     AppSetting("tidegate_gate_timeout_s", 5.0, "Seconds that a publish waits for the server.", least=0.1, most=3600),
-    AppSetting("tidegate_gate_block_s", 30.0, "Seconds that `block` waits for room.", least=0, most=86_400),
+    AppSetting(
+        "tidegate_gate_block_s",
+        30.0,
+        "Seconds that a publish waits for room where the overflow is block.",
+        least=0,
+        most=86_400,
+    ),
 )
 
 #: By name.

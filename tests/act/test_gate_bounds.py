@@ -3,8 +3,8 @@
 import time
 
 import pytest
-from gatehouse import Given, gated
 
+from gatehouse import Given, gated
 from tidegate.errors import QueueFull
 from tidegate.facts.gate import Bound, Outcome, Overflow
 
@@ -146,6 +146,20 @@ def test_drop_head_refuses_where_nothing_may_go(broker_url):
         with pytest.raises(QueueFull):
             gate.publish("new")
         assert gate.waiting() == ["0", "1", "2"]
+
+
+@pytest.mark.parametrize(("kept", "dropped"), [(49, True), (50, False)])
+def test_drop_head_looks_at_fifty_messages_for_one_that_may_go(broker_url, kept, dropped):
+    with gated(broker_url) as gate:
+        for n in range(kept + 1):
+            gate.publish(n, retries=int(n < kept))
+        gate.policies.bounds["q"] = Bound(max_length=kept + 1, overflow=Overflow.DROP_HEAD)
+        if dropped:
+            gate.publish("new")
+        else:
+            with pytest.raises(QueueFull):
+                gate.publish("new")
+        assert (str(kept) in gate.waiting()) is not dropped
 
 
 def test_drop_head_leaves_alone_what_it_cannot_read(broker_url):

@@ -77,10 +77,14 @@ def test_the_queue_grows_is_diagnosed_and_stays_flat_at_the_planned_interval(mar
         seen["plan"] = planned = plan(url)
         return planned
 
+    def show_gate(url: str) -> None:
+        with redis.Redis.from_url(url) as client:
+            seen["skipped"] = client.hget("tidegate:gate:1:counts", "overlap_skipped|schedule")
+
     teller = Recorder()
     # Twice what the worker can do, so that a few seconds are enough to see it.
     scene = Scene(clusters=10, task_s=0.05, interval_s=0.25)
-    assert run_demo(show, show_plan, narrator=teller, seconds=8.0, scene=scene) == 0
+    assert run_demo(show, show_plan, show_gate, narrator=teller, seconds=8.0, scene=scene) == 0
     assert seen["depth"] > 20
     assert seen["children"] > 5
     depths = [int(re.search(r"(\d+) messages", line)[1]) for line in teller.shown]
@@ -94,7 +98,13 @@ def test_the_queue_grows_is_diagnosed_and_stays_flat_at_the_planned_interval(mar
     assert entry.runs_per_firing == pytest.approx(11)
     assert 0.5 < entry.edge_interval_s < 0.75
     assert f"every {entry.min_safe_interval_s.estimate:.2f} s" in story
-    assert min(depths[-20:]) < 5
+    first, second, third = depths[:30], depths[32:-24], depths[-22:]
+    assert min(second[-20:]) < 5
+    # In the third act the same overload, which the gate holds at one firing under way and one behind it.
+    assert max(first) > 2 * scene.clusters >= max(third)
+    assert int(seen["skipped"]) > 5
+    assert "without the gate" in story
+    assert re.search(r"the oldest status on the page is \d\.\d s old", story)
     assert marked(mark) == []
 
 

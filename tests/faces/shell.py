@@ -23,6 +23,7 @@ LOOKS = (
     ("census", "celery", "{}", "--sample"),
     ("census", "celery", "{}", "--exact"),
     ("plan", "{}"),
+    ("gate", "status", "{}", "--window", "0.5"),
 )
 COMMANDS = tuple((*look, *form) for look in LOOKS for form in ((), ("--json",)))
 #: Those of one queue, which has to be there.
@@ -83,6 +84,7 @@ sys.exit(os.waitstatus_to_exitcode(status) % 256)
 def briefly(command: tuple[str, ...], url: str) -> list[str]:
     """The same, where what is in the broker matters and not how it moves; of a queue, all of it."""
     more = {"doctor": ("--window", "0.05"), "queues": ("--window", "0.05"), "peek": ("-n", "10000")}
+    more["gate"] = more["doctor"]
     return words(command, url, *more.get(command[0], ()))
 
 

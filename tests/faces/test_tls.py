@@ -50,7 +50,8 @@ def assert_commands_say(url: str, *said: str) -> None:
 def test_an_authority_that_is_named_is_trusted(tls_port: int, authority: tuple[trustme.CA, Path]) -> None:
     for command in COMMANDS:
         url = f"rediss://{HOST}:{tls_port}/0?ssl_ca_certs={authority[1]}"
-        ran = call(*words(command, url, "--timeout", "5"), *(["-Q", "celery"] if command[0] in "doctor queues" else []))
+        named = ["-Q", "celery"] if command[0] in ("doctor", "queues", "gate") else []
+        ran = call(*words(command, url, "--timeout", "5"), *named)
         assert_harmless(ran)
 
 

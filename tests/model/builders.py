@@ -7,6 +7,8 @@ from typing import Any
 from simulated import FLUSH
 
 from tidegate.facts.diagnosis import Diagnosis, Finding
+from tidegate.facts.gate import Bound
+from tidegate.facts.gated import GateSeen, GateSettings, SideSeen, WorkerGated
 from tidegate.facts.message import Label
 from tidegate.facts.seen import (
     AppSeen,
@@ -190,6 +192,28 @@ def an_entry(name: str = "refresh", task: str = FLUSH, every_s: float | None = 1
     return EntrySeen(name=name, task=task, interval_s=every_s, expires=expires)
 
 
+def no_gate() -> GateSeen:
+    """Nothing was ever published through the gate here."""
+    return GateSeen(in_use=False, counts={}, counts_before={}, marks=(), marks_total=0, firings=(), workers=())
+
+
+def a_gate(
+    bounds: Mapping[str, Bound] | None = None,
+    *,
+    ceiling: float = 0.0,
+    beside: Mapping[str, Any] | None = None,
+    **changes: Any,
+) -> GateSeen:
+    """A gate in use, with these bounds and nothing to complain of; `beside`: what a queue has beside itself, by name."""
+    settings = GateSettings(on=True, bound_of=(bounds or {}).get, ceiling=ceiling)
+    facts: dict[str, Any] = {
+        "settings": settings, "counts": {("dropped_head", "celery"): 3}, "counts_before": {("dropped_head", "celery"): 3},
+        "marks": (), "marks_total": 0, "firings": (), "workers": (WorkerGated(node="celery@one", id="w1", alive=True),),
+        "sides": {name: SideSeen(**{"spilled": 0} | side) for name, side in (beside or {}).items()},
+    }  # fmt: skip
+    return GateSeen(in_use=True, **facts | changes)
+
+
 def a_look(*queues: QueueBuilder, **changes: Any) -> Look:
     """A look at a healthy broker, with these queues instead of the one that is idle."""
     chosen = queues or (a_queue(),)
@@ -199,6 +223,7 @@ def a_look(*queues: QueueBuilder, **changes: Any) -> Look:
         "censuses": {queue.name: queue.census for queue in chosen if queue.census is not None},
         "unacked": unacked(), "workers": some_workers(), "keyspace": a_keyspace(), "pushes_per_s": HIDDEN,
         "cost": Cost(commands=300, server_ms=12.0, elapsed_s=10.4), "app": an_app(),
+        "gate": no_gate(),
     }  # fmt: skip
     return Look(**facts | changes)
 

@@ -6,6 +6,7 @@ import pytest
 from builders import (
     HIDDEN,
     a_flow,
+    a_gate,
     a_keyspace,
     a_look,
     a_queue,
@@ -23,6 +24,8 @@ from simulated import Cluster, Job, fan_out
 
 from tidegate.document import document
 from tidegate.facts.diagnosis import Level, State
+from tidegate.facts.gate import Bound
+from tidegate.facts.gated import GateSeen
 from tidegate.facts.seen import FlowSeen, KeyFamily, ServerSeen, UnackedSeen, WorkersSeen
 from tidegate.facts.unknown import Unknown
 from tidegate.model.rules.table import RULES
@@ -54,6 +57,25 @@ NEEDS = {
     "TG131": {"app", "app.entries"},
     "TG132": {"app", "app.entries"},
     "TG133": {"queue.flow"},
+    "TG140": {"gate.in_use"},
+    "TG141": {"gate.in_use"},
+    "TG142": {"gate.in_use"},
+    "TG143": {"gate.in_use"},
+    "TG144": {"gate.in_use"},
+    "TG145": {"gate.in_use"},
+    "TG146": {"gate.in_use"},
+    "TG147": {"queue.flow"},
+    "TG148": {"gate.in_use"},
+}
+#: What they need where the gate is in use, and bounds every queue.
+OF_A_GATE = {
+    "TG140": {"gate.settings", "queue.depth"},
+    "TG141": {"gate.counts", "gate.counts_before"},
+    "TG142": {"gate.counts", "gate.counts_before"},
+    "TG143": {"gate.marks"},
+    "TG146": {"gate.settings", "server.used_memory_bytes"},
+    "TG147": {"gate.settings"},
+    "TG148": {"gate.workers", "workers.heartbeats"},
 }
 
 
@@ -63,10 +85,11 @@ def maybe_fields(kind):
 
 SERVER = [f"server.{name}" for name in maybe_fields(ServerSeen)]
 UNACKED = [f"unacked.{name}" for name in maybe_fields(UnackedSeen)]
+GATE = [f"gate.{name}" for name in maybe_fields(GateSeen)]
 WORKERS = [f"workers.{name}" for name in maybe_fields(WorkersSeen)]
 REST = ["queue.flow", "queue.depth", "queue.bytes", "queue.census", "keyspace", "pushes_per_s", "app", "app.entries",
         "app.debug", "app.result_expires_s"]  # fmt: skip
-EVERYTHING = [*SERVER, *UNACKED, *WORKERS, *REST]
+EVERYTHING = [*SERVER, *UNACKED, *WORKERS, *GATE, *REST]
 
 BASES = [
     a_look(),
@@ -78,6 +101,7 @@ BASES = [
     ),
     simulated_look(Cluster().every(1.0, fan_out(20, 0.06)).watch(20, 10), app=an_app(an_entry(every_s=0.01))),
     simulated_look(Cluster().burst(15, 300, Job(run_s=0.1)).watch(10, 10)),
+    a_look(a_queue().with_flow(a_flow(10, 5, depth=100)).with_census(), gate=a_gate({"celery": Bound(max_length=100)})),
 ]  # fmt: skip
 
 
@@ -124,7 +148,8 @@ def test_no_rule_calls_fine_what_it_could_not_see(base, whats):
     diagnosis = diagnosed(hidden(base, whats))
     fine = {finding.rule for finding in diagnosis.findings if finding.level is Level.OK}
 
-    assert [rule for rule in fine if NEEDS[rule] & whats] == []
+    needs = NEEDS | OF_A_GATE if base.gate.in_use else NEEDS
+    assert [rule for rule in fine if needs[rule] & whats] == []
     assert all(finding.level is Level.INFO for finding in diagnosis.findings if finding.unknown)
     assert {finding.rule for finding in diagnosis.findings} == {rule.id for rule in RULES}
 
@@ -141,6 +166,7 @@ def test_every_null_has_its_reason_or_means_never(base, whats):
 MEANS_NEVER = {
     "drain_s", "full_in_s", "remedy", "messages_per_firing", "fires", "fired_by", "root", "task",
     "edge_interval_s", "capacity_factor", "children_per_root", "without_expiry", "example", "bytes",
+    "max_length", "max_length_bytes", "overflow", "share", "dead_letter", "dead_letters", "ceiling_bytes",
 }  # fmt: skip
 
 

@@ -159,7 +159,7 @@ def test_a_publisher_whose_clock_is_ahead_is_found_out_and_corrected(broker_url,
 
 
 def test_messages_of_workers_with_and_without_the_probe_are_read_by_both(broker_url, redis_client, celery_worker):
-    plain = APP.replace("tidegate.install(app)", "")
+    plain = APP.replace("tidegate.install(app, gate=False)", "")
     celery_worker(plain, broker_url, "-c", "1", "-n", "plain@%h")
     celery_worker(APP, broker_url, "-c", "1", "-n", "probed@%h")
     send(broker_url, "spread", 10, (5,))

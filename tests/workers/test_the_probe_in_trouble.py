@@ -168,7 +168,7 @@ def test_a_broker_that_is_no_redis_is_said_and_the_worker_works(celery_worker):
 
 def test_the_step_alone_measures_as_well(broker_url, celery_worker):
     by_hand = "from tidegate.observe.probe.install import ProbeStep\napp.steps['worker'].add(ProbeStep)"
-    worker = celery_worker(APP.replace("tidegate.install(app)", by_hand), broker_url, "-c", "1")
+    worker = celery_worker(APP.replace("tidegate.install(app, gate=False)", by_hand), broker_url, "-c", "1")
     began = time.time()
     send(broker_url, "spread", 1, (1,))
     eventually(lambda: runs_of(broker_url, "nap").wait.count == 3)

@@ -6,6 +6,7 @@ SCREEN_INTERVAL_S   seconds between two refreshes       1.0
 SCREEN_TASK_S       seconds one measurement takes       0.056
 SCREEN_CLUSTERS     how many clusters `add_clusters` makes without an argument    20
 SCREEN_DATA         directory of the SQLite file        next to manage.py
+SCREEN_OVERLAP      when a refresh comes due while one waits: allow_all, or buffer_one    allow_all
 SCREEN_DEBUG        1 or 0                              1
 """
 
@@ -54,6 +55,11 @@ CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 CELERY_TASK_IGNORE_RESULT = True
 # Every ten seconds unless told otherwise; the demo lasts for a minute.
 CELERY_TIDEGATE_PROBE_EVERY_S = 2
+# A refresh with all that it fans out into is one firing. With `buffer_one` a new one is sent only while at most one is
+# not done, so the workers clock the schedule, whatever the interval.
+CELERY_TIDEGATE_ENTRIES = {
+    "refresh": {"overlap": os.environ.get("SCREEN_OVERLAP", "allow_all"), "scope": "firing"},
+}
 CELERY_TASK_QUEUES = [Queue("celery"), Queue("schedule")]
 # The parent has a queue of its own. In the children's it would wait behind those of the firings before, and the load
 # would come in waves: many parents in a row, then all their children, and each wave longer than the last.

@@ -6,6 +6,7 @@ them text; `at` is seconds by the server's clock. The gate's scripts write their
 """
 
 from collections.abc import Iterable
+from math import isfinite
 
 from tidegate.broker.client import Broker, Command, Refusal, as_text
 from tidegate.facts.journal import JournalEntry
@@ -49,4 +50,4 @@ def _entry(fields: Iterable[bytes]) -> JournalEntry:
         at_s = float(said.get("at", ""))
     except ValueError:
         at_s = 0.0
-    return JournalEntry(at_s=at_s, **{name: said.get(name, "") for name in _FIELDS})
+    return JournalEntry(at_s=at_s if isfinite(at_s) else 0.0, **{name: said.get(name, "") for name in _FIELDS})

@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from types import TracebackType
 from typing import Any
 
+from redis import Connection
 from redis.backoff import NoBackoff
 from redis.exceptions import TimeoutError as RedisTimeoutError
 from redis.retry import Retry
@@ -58,9 +59,12 @@ def waiting_at_most(seconds: float | None) -> Iterator[None]:
         replace(before)
 
 
-def patient(connection_class: type[Any], *, one_of_many: bool = False) -> type[Any]:
-    """The class of connections that spend from the budget; `one_of_many` where another server is asked in time."""
-    mixin = _OneOfMany if one_of_many else _Patient
+def patient(connection_class: type[Any] | None, *, one_of_many: bool = False) -> type[Any]:
+    """The class of connections that spend from the budget; `one_of_many` where another server is asked in time.
+
+    None is redis-py's own class for TCP.
+    """
+    mixin, connection_class = _OneOfMany if one_of_many else _Patient, connection_class or Connection
     if issubclass(connection_class, mixin):
         return connection_class
     return type(connection_class.__name__, (mixin, connection_class), {})
@@ -171,7 +175,7 @@ class _Patient:
     def _silence(self, patience: Patience) -> Exception:
         where = getattr(self, "path", "") or f"{getattr(self, 'host', '?')}:{getattr(self, 'port', '?')}"
         message = (
-            f"the broker at {where} did not answer within {patience.at_first_s:g} s (tidegate_gate_timeout_s): it is "
+            f"the server at {where} did not answer within {patience.at_first_s:g} s (tidegate_gate_timeout_s): it is "
             "frozen or unreachable; whether the message arrived is not known, and it is not sent again"
         )
         return BrokerSilent(message)

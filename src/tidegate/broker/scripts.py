@@ -12,7 +12,7 @@ from typing import Any
 
 import redis
 from redis.client import Pipeline
-from redis.exceptions import NoPermissionError, NoScriptError
+from redis.exceptions import NoPermissionError, NoScriptError, OutOfMemoryError
 
 Argument = str | bytes | int | float
 
@@ -36,6 +36,18 @@ class Script:
         except NoScriptError:
             return redis.Redis.execute_command(client, "EVAL", self.text, *rest)
 
+    def send(self, client: Any, keys: Sequence[str], arguments: Sequence[Argument]) -> None:
+        """Sends it on the connection that the client holds, and does not wait; `read` has the answer."""
+        client.connection.send_command("EVALSHA", self.digest, len(keys), *keys, *arguments)
+
+    def read(self, client: Any, keys: Sequence[str], arguments: Sequence[Argument]) -> Any:
+        """The answer to `send` of the same keys and arguments; one round trip where the server knew no such script."""
+        try:
+            return redis.Redis.parse_response(client, client.connection, "EVALSHA")
+        except NoScriptError:
+            client.connection.send_command("EVAL", self.text, len(keys), *keys, *arguments)
+            return redis.Redis.parse_response(client, client.connection, "EVAL")
+
     def queue(self, pipeline: Any, keys: Sequence[str], arguments: Sequence[Argument]) -> None:
         """Adds it to a pipeline; its answer there can be a NoScriptError, after which nothing was done."""
         Pipeline.execute_command(pipeline, "EVALSHA", self.digest, len(keys), *keys, *arguments)
@@ -47,19 +59,22 @@ def _text(name: str) -> str:
 
 
 #: Decides on a message that is bounded or guarded, and pushes it.
-ADMIT = Script("door", "quick", "words", "marks", "firings", "spill", "droppable", "bounds", "admit")
+ADMIT = Script("door", "ceiling", "quick", "words", "marks", "firings", "spill", "droppable", "bounds", "admit")
 #: Pushes a message that is neither.
 PUSH = Script("door", "push")
+#: Pushes many that nothing guards, as far as there is room.
+MANY = Script("door", "ceiling", "many")
 
 
 def is_out_of_memory(error: Exception) -> bool:
     """Whether a server refused a write because its memory is used up; old ones say so inside a script's error."""
-    return "OOM command not allowed" in str(error)
+    return isinstance(error, OutOfMemoryError) or "OOM command not allowed" in str(error)
 
 
 def is_forbidden(error: Exception) -> bool:
     """Whether a server will go on refusing our scripts: it has none, or the user may not run them."""
-    return isinstance(error, NoPermissionError) or "unknown command" in str(error).lower()
+    text = str(error).lower()
+    return isinstance(error, NoPermissionError) or ("unknown command" in text and "eval" in text)
 
 
 def is_unknown(answer: object) -> bool:

@@ -8,8 +8,8 @@ from tidegate.cli.render import console, show_diagnosis
 from tidegate.facts.diagnosis import Diagnosis
 from tidegate.facts.planned import Plan
 
-#: The doctor's window in the demo.
-_WINDOW_S = 10.0
+#: How long the doctor, and the status of the gate, watch in the demo: heartbeats come every two seconds.
+_WINDOW_S, _GATE_WINDOW_S = 10.0, 2.5
 
 
 @click.command()
@@ -19,14 +19,17 @@ _WINDOW_S = 10.0
 @ends_well
 def demo(keep: bool, port: int | None, verbose: bool) -> None:
     """Play the story: a Django project refreshes its screens every second, the workers are a little too slow, the queue
-    grows; the doctor explains it, the plan says which interval is safe, and that one ends it. Takes about a minute and
-    leaves nothing behind.
+    grows; the doctor explains it, the plan says which interval is safe, and that one ends it; then the old interval again,
+    behind the gate, where the workers set the pace. Takes little more than a minute and leaves nothing behind.
 
     Needs no Redis: a private one is started. Needs the extra: pip install 'tidegate[demo]'
     """
     from tidegate.demo.story import run_demo
 
-    raise SystemExit(run_demo(lambda url: _diagnosed(url, verbose=verbose), _planned, keep=keep, port=port))
+    def diagnosed(url: str) -> Diagnosis:
+        return _diagnosed(url, verbose=verbose)
+
+    raise SystemExit(run_demo(diagnosed, _planned, _guarded, keep=keep, port=port))
 
 
 def _diagnosed(url: str, *, verbose: bool) -> Diagnosis:
@@ -54,3 +57,21 @@ def _planned(url: str) -> Plan:
     show_answer(planned, chart_of(planned))
     out.print()
     return planned
+
+
+def _guarded(url: str) -> None:
+    from tidegate.broker.address import parse_address
+    from tidegate.cli.gate_tables import show_status
+    from tidegate.facts.gated import GateSettings
+    from tidegate.gating import status_at
+    from tidegate.observe.look import Options
+
+    out = console()
+    out.print(f"\n$ tidegate gate status {url}", style="bold")
+    # The project guards an entry and bounds no queue.
+    settings = GateSettings(on=True, bound_of=lambda queue: None)
+    options = Options(window_s=_GATE_WINDOW_S, censuses=False, gate=settings)
+    with watching(f"Watching for {_GATE_WINDOW_S:g} s") as progress:
+        status = status_at(parse_address(url), options, progress=progress)
+    show_status(status, out, verbose=False)
+    out.print()

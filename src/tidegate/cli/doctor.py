@@ -1,6 +1,7 @@
 """`tidegate doctor`: one look, explained."""
 
-from typing import Any
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -8,6 +9,10 @@ from tidegate.cli.options import Duration, Target, reads_broker
 from tidegate.cli.render import console, show_diagnosis
 from tidegate.cli.text import to_json
 from tidegate.errors import EXIT_FINDING
+
+if TYPE_CHECKING:
+    from tidegate.facts.gated import GateSettings
+    from tidegate.observe.look import Options
 
 LEVELS = ("info", "warning", "critical", "never")
 
@@ -58,10 +63,10 @@ def above(level: Any, fail_on: str) -> bool:
     return fail_on != "never" and level >= Level[fail_on.upper()]
 
 
-def run(target: Target, window_s: float, queues: tuple[str, ...], max_keys: int, ask_workers: bool) -> Any:
-    """The diagnosis, with a progress bar on stderr while the window lasts."""
-    from tidegate.cli.progress import watching
-    from tidegate.diagnose import diagnose_at
+def options_of(
+    target: Target, *, window_s: float, queues: tuple[str, ...], max_keys: int, ask_workers: bool
+) -> "Options":
+    """What to look at, from the options of the command and what the application says of itself."""
     from tidegate.errors import UsageError
     from tidegate.observe.app import see_app
     from tidegate.observe.look import Options
@@ -76,5 +81,24 @@ def run(target: Target, window_s: float, queues: tuple[str, ...], max_keys: int,
         app=see_app(target.app, target.timeout_s) if target.app is not None else None,
         ask=(lambda: ask(target.app, min(target.timeout_s, 2.0))) if ask_workers else None,
     )
-    with watching(f"Watching for {window_s:g} s") as progress:
-        return diagnose_at(target.address(), options, timeout_s=target.timeout_s, progress=progress)
+    return options if target.app is None else replace(options, gate=gate_settings(target.app))
+
+
+def gate_settings(app: Any) -> "GateSettings":
+    """What the application's settings say to the gate; raises UsageError where they are wrong."""
+    from tidegate.act.gate.install import is_installed
+    from tidegate.act.gate.settings import policies
+    from tidegate.facts.gated import GateSettings
+
+    said = policies(app)
+    return GateSettings(on=said.on and is_installed(app), bound_of=said.bound_of, ceiling=said.ceiling)
+
+
+def run(target: Target, **options: Any) -> Any:
+    """The diagnosis, with a progress bar on stderr while the window lasts."""
+    from tidegate.cli.progress import watching
+    from tidegate.diagnose import diagnose_at
+
+    wanted = options_of(target, **options)
+    with watching(f"Watching for {wanted.window_s:g} s") as progress:
+        return diagnose_at(target.address(), wanted, timeout_s=target.timeout_s, progress=progress)

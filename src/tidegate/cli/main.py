@@ -12,6 +12,7 @@ _COMMANDS = {
     "peek": "The messages of a queue, decoded, without taking them.",
     "census": "What a queue consists of, by task.",
     "plan": "The interval that every periodic entry can have, also with hosts lost.",
+    "gate": "What the gate bounds, holds back and counts.",
     "lint": "What is wrong with an application's schedule, for CI.",
     "simulate": "What would happen: other intervals, policies, hosts, or a fleet of any size.",
     "demo": "The story, played: a queue grows, and the doctor explains it.",

@@ -1,6 +1,7 @@
 """The stage of the demo: a private broker, the Django project, a worker, beat and the page, all real."""
 
 import importlib.util
+import re
 import sys
 from collections.abc import Mapping
 from contextlib import ExitStack
@@ -8,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Self
+from urllib.request import urlopen
 
 from tidegate.demo.broker import PrivateBroker
 from tidegate.demo.processes import (
@@ -23,6 +25,7 @@ from tidegate.errors import UsageError
 APPLICATION = "screen"
 QUEUE = "celery"
 PAGE_READY = r"^the page is at (http://\S+)$"
+OLDEST = re.compile(r"Oldest status</dt><dd>([\d.]+) s<")
 STARTS_S = 60.0
 
 
@@ -88,14 +91,25 @@ class Stage:
         self.broker.ask("DEL", QUEUE)
         return waiting
 
-    def start_beat(self, interval_s: float) -> None:
+    def oldest_status_s(self) -> float | None:
+        """The age of the oldest status on the page; None while there is none, or the page does not answer."""
+        try:
+            with urlopen(self.page_url, timeout=1.0) as page:
+                found = OLDEST.search(page.read().decode())
+        except OSError:
+            return None
+        return float(found[1]) if found else None
+
+    def start_beat(self, interval_s: float, overlap: str = "allow_all") -> None:
         """Let beat send the refresh every `interval_s` seconds, instead of what it did before."""
         if self._beat is not None:
             self._beat.stop()
         self._beats += 1
         schedule = self._data / f"schedule-{self._beats}"
         arguments = ["beat", "--loglevel", "INFO", "--pidfile=", "-s", str(schedule)]
-        self._beat = self._celery(f"beat-{self._beats}", *arguments, SCREEN_INTERVAL_S=str(interval_s))
+        self._beat = self._celery(
+            f"beat-{self._beats}", *arguments, SCREEN_INTERVAL_S=str(interval_s), SCREEN_OVERLAP=overlap
+        )
         self._beat.wait_for_line(BEAT_READY, STARTS_S)
 
     def _open(self) -> None:

@@ -1,4 +1,6 @@
-"""Two acts: a queue that grows while the page looks fine, and the diagnosis; then the plan, and the interval that ends it."""
+"""Three acts: a queue that grows while the page looks fine, and the diagnosis; the plan, and the interval that ends it;
+and the old interval again, behind the gate.
+"""
 
 import signal
 import sys
@@ -19,6 +21,8 @@ PARENT = "screen.tasks.refresh_all_clusters"
 CHILD = "screen.tasks.flush_cluster_status"
 ENTRY = "refresh"
 GROWS_S = 20.0
+#: The third act lasts so much of the first.
+HELD_SHARE = 0.75
 LOOKS_PER_S = 4
 FIRINGS_AFTER_REMEDY = 6
 #: Without a diagnosis, or where it gives no number.
@@ -28,6 +32,7 @@ SIGNALLED = 128
 
 ShowDiagnosis = Callable[[str], Diagnosis | None]
 ShowPlan = Callable[[str], Plan | None]
+ShowGate = Callable[[str], object]
 
 
 class Ended(BaseException):
@@ -41,6 +46,7 @@ class Ended(BaseException):
 def run_demo(
     show_diagnosis: ShowDiagnosis,
     show_plan: ShowPlan,
+    show_gate: ShowGate | None = None,
     *,
     narrator: Narrator | None = None,
     keep: bool = False,
@@ -51,14 +57,15 @@ def run_demo(
     """Play the story and return the exit code: 0, or 130 after Ctrl-C and 143 after SIGTERM.
 
     The queue grows for `seconds`; then `show_diagnosis` and `show_plan` are called with the broker's URL and return
-    what they have shown, or None. `keep` leaves the fault running until Ctrl-C instead of mending it. The page is at
-    `port` of 127.0.0.1, at a free one where it is None. Whatever ends the demo, no process and no directory is left.
+    what they have shown, or None; `show_gate` is called in the third act, and without it there is none. `keep` leaves
+    the fault running until Ctrl-C instead of mending it. The page is at `port` of 127.0.0.1, at a free one where it is
+    None. Whatever ends the demo, no process and no directory is left.
     Raises `NoBinary` without a server program, `UsageError` without Django, `ProcessFailed` where a part won't start.
     """
     teller = narrator or PlainNarrator(sys.stderr)
     try:
         with _ending_by_signal():
-            play(show_diagnosis, show_plan, teller, scene or Scene(), keep=keep, port=port, seconds=seconds)
+            play(show_diagnosis, show_plan, show_gate, teller, scene or Scene(), keep=keep, port=port, seconds=seconds)
     except Ended as end:
         teller.say("Ended; nothing of the demo is left.")
         return SIGNALLED + end.number
@@ -68,6 +75,7 @@ def run_demo(
 def play(
     show_diagnosis: ShowDiagnosis,
     show_plan: ShowPlan,
+    show_gate: ShowGate | None,
     teller: Narrator,
     scene: Scene,
     *,
@@ -79,7 +87,7 @@ def play(
     _introduce(teller, scene)
     with Stage(scene, port) as stage:
         teller.say(f"The page is at {stage.page_url} and the broker at {stage.broker.url}")
-        _let_it_grow(teller, stage, seconds)
+        grown = _let_it_grow(teller, stage, seconds)
         diagnosis = show_diagnosis(stage.broker.url)
         _edge_from_outside(teller, scene, diagnosis)
         plan = show_plan(stage.broker.url)
@@ -87,6 +95,8 @@ def play(
             _keep(teller, stage)
         else:
             _mend(teller, stage, diagnosis, plan)
+            if show_gate is not None:
+                _let_it_clock_itself(teller, stage, HELD_SHARE * seconds, grown, show_gate)
     teller.say("That was all of it; every process is ended and every file removed.")
 
 
@@ -98,12 +108,14 @@ def _introduce(teller: Narrator, scene: Scene) -> None:
     )
 
 
-def _let_it_grow(teller: Narrator, stage: Stage, seconds: float) -> None:
+def _let_it_grow(teller: Narrator, stage: Stage, seconds: float) -> list[int]:
+    """The depths seen meanwhile."""
     depths = _watch(teller, stage, seconds)
     teller.say(
         f"After {seconds:.0f} s {depths[-1]} messages wait in the queue {QUEUE!r}. The page looks fine all the same: "
         "every status is measured when its task runs, so it is fresh, and nobody notices. Now ask Tidegate."
     )
+    return depths
 
 
 def _watch(teller: Narrator, stage: Stage, seconds: float) -> list[int]:
@@ -144,6 +156,37 @@ def _mend(teller: Narrator, stage: Stage, diagnosis: Diagnosis | None, plan: Pla
         if min(settled) == 0
         else f"Between {min(settled)} and {max(settled)} messages waited: this machine is busy with other things too."
     )
+
+
+def _let_it_clock_itself(teller: Narrator, stage: Stage, seconds: float, grown: list[int], show_gate: ShowGate) -> None:
+    """The third act: the interval of the first one, with at most one firing that is not done beside the newest."""
+    teller.say(
+        f"And if it has to be every {stage.scene.interval_s:g} s? Beat goes back to the interval that was too short, with "
+        'one setting more: tidegate_entries = {"refresh": {"overlap": "buffer_one", "scope": "firing"}}. The gate counts '
+        "a refresh with all that it spawns, and while one runs and one waits it sends no third."
+    )
+    stage.start_beat(stage.scene.interval_s, overlap="buffer_one")
+    depths = _watch(teller, stage, seconds)
+    show_gate(stage.broker.url)
+    teller.say(f"{_held(stage.scene, depths, seconds, grown)} {_fresh(stage)}")
+
+
+def _held(scene: Scene, depths: list[int], seconds: float, grown: list[int]) -> str:
+    most, without = max(depths), grown[min(len(depths), len(grown)) - 1]
+    if most > 2 * scene.clusters:
+        return f"As many as {most} messages waited, more than two refreshes bring: something else fills the queue."
+    return (
+        f"After {seconds:.0f} s of the same overload {depths[-1]} messages wait, and there were never more than {most}, "
+        f"less than two refreshes bring; without the gate {without} waited by then, and it went on."
+    )
+
+
+def _fresh(stage: Stage) -> str:
+    age_s = stage.oldest_status_s()
+    seen = (
+        "" if age_s is None else f": the oldest status on the page is {age_s:.1f} s old, about what a round takes them"
+    )
+    return f"The workers set the pace{seen}."
 
 
 def explain(teller: Narrator, scene: Scene, diagnosis: Diagnosis | None, plan: Plan | None) -> float:

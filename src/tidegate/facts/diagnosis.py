@@ -5,6 +5,8 @@ from dataclasses import dataclass, field
 from enum import IntEnum, StrEnum
 from typing import Literal
 
+from tidegate.facts.gated import GateReport
+from tidegate.facts.journal import JournalEntry
 from tidegate.facts.seen import NOT_LOOKED, Cost
 from tidegate.facts.unknown import Maybe
 
@@ -138,6 +140,21 @@ class Diagnosis:
     queues: tuple[QueueReport, ...]
     tasks: tuple[TaskReport, ...]
     memory: MemoryReport
+    gate: GateReport
+    findings: tuple[Finding, ...]
+    cost: Cost
+    window_s: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GateStatus:
+    """The whole answer of `tidegate gate status`: the gate's part of a diagnosis, and its latest decisions, newest first."""
+
+    tidegate: str
+    at: str
+    broker: BrokerReport
+    gate: GateReport
+    journal: Maybe[tuple[JournalEntry, ...]]
     findings: tuple[Finding, ...]
     cost: Cost
     window_s: float

@@ -7,6 +7,7 @@ in `at_s`; sizes are bytes, durations seconds.
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from tidegate.facts.gated import GateSeen
 from tidegate.facts.message import Label, Undecodable
 from tidegate.facts.unknown import Maybe, Unknown
 
@@ -307,3 +308,4 @@ class Look:
     app: AppSeen | None = None
     visibility_timeout_s: float = 3600.0
     queues_at: float | None = None
+    gate: GateSeen = field(default_factory=lambda: GateSeen(in_use=NOT_LOOKED))

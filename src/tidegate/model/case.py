@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from tidegate.facts.diagnosis import MemoryReport, QueueReport, TaskReport
+from tidegate.facts.gated import GateReport
 from tidegate.facts.seen import AppSeen, CensusSeen, Look
 from tidegate.facts.unknown import Maybe, known
 from tidegate.model.firing import Firing
@@ -18,6 +19,7 @@ class Case:
     tasks: Sequence[TaskReport]
     memory: MemoryReport
     firings: Sequence[Firing]
+    gate: GateReport
 
     @property
     def waiting(self) -> Sequence[QueueReport]:
@@ -28,6 +30,12 @@ class Case:
     def app(self) -> AppSeen | None:
         """The application, where `-A` named one."""
         return self.look.app
+
+    @property
+    def served(self) -> Sequence[QueueReport]:
+        """The queues in which messages wait for a worker, which those of dead letters do not."""
+        dead = {queue.dead_letter for queue in self.gate.queues if known(queue.dead_letter)}
+        return [queue for queue in self.waiting if queue.name not in dead]
 
     def census(self, queue: str) -> CensusSeen | None:
         """The composition of the queue, where it was looked at."""

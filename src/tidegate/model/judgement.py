@@ -11,6 +11,7 @@ from tidegate.facts.unknown import Maybe, Unknown, known
 from tidegate.model.case import Case
 from tidegate.model.firing import firings, together
 from tidegate.model.forecast import drain_s, memory_report
+from tidegate.model.gated import gate_report
 from tidegate.model.interval import task_reports
 from tidegate.model.load import Load, loads
 from tidegate.model.rates import Flow, measure
@@ -30,6 +31,7 @@ def judge(look: Look, version: str) -> Diagnosis:
         queues=tuple(case.queues),
         tasks=tuple(case.tasks),
         memory=case.memory,
+        gate=case.gate,
         findings=findings(case),
         cost=look.cost,
         window_s=look.window_s,
@@ -44,7 +46,12 @@ def build_case(look: Look) -> Case:
     queues = tuple(_queue(look, queue, flows[queue.name], by_queue[queue.name]) for queue in look.queues)
     tasks = [row for name, flow in flows.items() for row in task_reports(name, flow, look.censuses.get(name), by_queue)]
     return Case(
-        look=look, queues=queues, tasks=tasks, memory=memory_report(look, queues), firings=together(parts.values())
+        look=look,
+        queues=queues,
+        tasks=tasks,
+        memory=memory_report(look, queues),
+        firings=together(parts.values()),
+        gate=gate_report(look),
     )
 
 
@@ -85,6 +92,8 @@ def _queue(look: Look, queue: QueueSeen, flow: Flow, load: Load) -> QueueReport:
     seen = _seen(look, queue.name)
     depth = queue.depth if known(queue.depth) else Unknown(queue.depth.why)
     verdict = trend(seen, flow, load, consuming(look.workers, queue.name))
+    if verdict.state is State.STALLED and queue.name in {side.dead_letter for side in look.gate.sides.values()}:
+        verdict = replace(verdict, state=State.OK, reason="dead letters lie there until somebody looks at them")
     return QueueReport(
         name=queue.name,
         state=verdict.state,

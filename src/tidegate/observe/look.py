@@ -8,10 +8,12 @@ from dataclasses import dataclass, field
 from tidegate.broker.client import Broker
 from tidegate.broker.reads import info
 from tidegate.errors import AccessDenied, NotAQueue, NothingFound
+from tidegate.facts.gated import GateSettings
 from tidegate.facts.seen import AppSeen, CensusSeen, Look, QueueSeen, ServerSeen, WorkerAnswer
 from tidegate.facts.unknown import Maybe, Unknown, known
 from tidegate.observe.cost import cost_between
 from tidegate.observe.flow import FlowMeter
+from tidegate.observe.gate import before, see_gate
 from tidegate.observe.keyspace import DEFAULT_KEYS, Discovery, discover
 from tidegate.observe.sampling import GLANCE, sample_census
 from tidegate.observe.snapshot import see_queues, see_server, see_unacked
@@ -20,6 +22,7 @@ from tidegate.observe.workers import EventEar, seen_workers
 #: Called with (seconds done, seconds in all, total depth at present).
 Progress = Callable[[float, float, int], None]
 _HEAVY_BYTES = 1 << 20
+_NO_APP = Unknown("no application was named: with -A its settings say what is bounded")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,6 +34,7 @@ class Options:
     at_most_keys: int = DEFAULT_KEYS
     censuses: bool = True
     app: AppSeen | None = None
+    gate: Maybe[GateSettings] = _NO_APP
     ask: Callable[[], tuple[WorkerAnswer, ...]] | None = field(default=None)
 
 
@@ -45,6 +49,7 @@ def take_look(broker: Broker, options: Options, progress: Progress | None = None
     names = _names(broker, first, found, options)
     queues = see_queues(broker, names)
     _must_exist(queues, found, options)
+    gate_before = before(broker, names)
     meter = _meter(broker, queues)
     ear = EventEar(broker.listen(broker.layout.events_pattern(broker.address.db)))
     try:
@@ -71,6 +76,7 @@ def take_look(broker: Broker, options: Options, progress: Progress | None = None
         app=options.app,
         visibility_timeout_s=broker.address.visibility_timeout_s,
         queues_at=queues_at,
+        gate=see_gate(broker, names, options.gate, gate_before),
     )
 
 

@@ -1,12 +1,13 @@
 """The channels of the gate: Kombu's own for Redis and Sentinel, with a gate before the queues.
 
-Each side is a mixin: `Admitting` publishes, `Restoring` puts back. What none of them speaks of is Kombu's.
+Each side is a mixin: `Admitting` publishes, `Fetching` takes, `Restoring` puts back. What none of them speaks of is Kombu's.
 """
 
 from typing import Any
 
 from tidegate.act.gate import stock
 from tidegate.act.gate.admitting import Admitting
+from tidegate.act.gate.fetching import Fetching
 from tidegate.act.gate.holding import GateQoS, Restoring
 from tidegate.broker.patience import patient
 
@@ -20,7 +21,7 @@ class Patient(stock.Channel):  # type: ignore[misc]
         return parameters
 
 
-class GateChannel(Admitting, Restoring, Patient, stock.redis.Channel):  # type: ignore[misc]
+class GateChannel(Admitting, Fetching, Restoring, Patient, stock.redis.Channel):  # type: ignore[misc]
     """The channel for one server."""
 
     QoS = GateQoS
@@ -28,7 +29,7 @@ class GateChannel(Admitting, Restoring, Patient, stock.redis.Channel):  # type: 
     connection_class_ssl = patient(stock.redis.Channel.connection_class_ssl)
 
 
-class GateSentinelChannel(Admitting, Restoring, Patient, stock.redis.SentinelChannel):  # type: ignore[misc]
+class GateSentinelChannel(Admitting, Fetching, Restoring, Patient, stock.redis.SentinelChannel):  # type: ignore[misc]
     """The channel for the master that sentinels name."""
 
     QoS = GateQoS

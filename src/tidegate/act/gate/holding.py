@@ -85,6 +85,7 @@ class GateQoS(QoS):  # type: ignore[misc]
             super().restore_by_tag(tag, client, leftmost)
         except Returned as returned:
             self.channel.restore_guarded(_text(tag), returned, leftmost, client)
+        self.channel.ring_for_restored()
 
     def restore_plainly(self, tag: str, client: Any, leftmost: bool) -> None:
         """As stock does it."""

@@ -54,7 +54,10 @@ class Known:
         self.edition += 1
 
     def of(self, client: Any) -> tuple[Any, Policies] | None:
-        """The application of a `kombu.Connection` and its policies; None where it has none or they are off. Raises UsageError."""
+        """The application of a `kombu.Connection` and its policies; None where there is none, or its gate is off.
+
+        Raises UsageError for settings that are wrong.
+        """
         apps = list(self._apps)
         if len(apps) > 1:
             apps = [app for app in apps if _place(client) in _places(app)]

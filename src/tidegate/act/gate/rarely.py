@@ -4,6 +4,8 @@ import logging
 import threading
 import time
 
+_MOST_KINDS = 1000
+
 
 class Rarely:
     """For what may happen thousands of times a second; 0.3 µs where nothing is said."""
@@ -22,6 +24,8 @@ class Rarely:
             if now_s < due_s:
                 self._kinds[kind] = (due_s, left_out + 1)
                 return
+            if len(self._kinds) >= _MOST_KINDS:
+                self._kinds.clear()
             self._kinds[kind] = (now_s + self._every_s, 0)
         more = f" (and {left_out:,} more since it was last said)" if left_out else ""
         self._log.log(level, message + more, *args)

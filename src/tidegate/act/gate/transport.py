@@ -26,12 +26,15 @@ _OURS = {
 _before: dict[str, Any] = {}
 
 
-def register() -> None:
-    """From now on new connections of this process go through the gate; a second time changes nothing."""
+def register() -> bool:
+    """From now on new connections of this process go through the gate; whether they did not before."""
+    changed = False
     for name, ours in _OURS.items():
         if stock.transports.TRANSPORT_ALIASES.get(name) != ours:
             _before[name] = stock.transports.TRANSPORT_ALIASES.get(name)
             _put(name, ours)
+            changed = True
+    return changed
 
 
 def unregister() -> None:

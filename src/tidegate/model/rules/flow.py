@@ -167,7 +167,7 @@ def no_consumer(case: Case) -> Iterable[Finding]:
     heard = case.workers_alive()
     if not known(heard):
         return [could_not_look("TG103", "the workers", {"consumers": heard})]
-    idle = [queue for queue in case.waiting if not _leaves(queue)]
+    idle = [queue for queue in case.served if not _leaves(queue)]
     noticed = [finding for queue in idle if (finding := _unconsumed(queue)) is not None]
     if noticed:
         return noticed
@@ -219,8 +219,8 @@ def _depth(queue: QueueReport) -> int:
 def stale(case: Case) -> Iterable[Finding]:
     """TG104: a message that comes now waits so long that its result will be late."""
     unseen_ones = {queue.name: queue.depth for queue in case.queues if isinstance(queue.depth, Unknown)}
-    unjudged = [queue.name for queue in case.waiting if _wait(queue) is None]
-    late = [(queue, wait) for queue in case.waiting if (wait := _wait(queue)) is not None and wait > LATE_S]
+    unjudged = [queue.name for queue in case.served if _wait(queue) is None]
+    late = [(queue, wait) for queue in case.served if (wait := _wait(queue)) is not None and wait > LATE_S]
     why = Unknown("none was seen to leave, and they carry no time of publication")
     unknown = unseen_ones | dict.fromkeys(unjudged, why)
     noticed = [_late(queue, wait) for queue, wait in late]

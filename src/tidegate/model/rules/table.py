@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from tidegate.facts.diagnosis import Finding
 from tidegate.model.case import Case
-from tidegate.model.rules import application, content, delivery, flow, memory
+from tidegate.model.rules import application, content, delivery, flow, gate, memory
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +43,15 @@ RULES = (
     Rule("TG131", "Periodic entries without expires", application.without_expires),
     Rule("TG132", "An interval below the edge", application.under_the_edge),
     Rule("TG133", "Two beats", application.two_beats),
+    Rule("TG140", "A queue is at its bound", gate.at_bound),
+    Rule("TG141", "Messages are refused or dropped", gate.losing),
+    Rule("TG142", "The gate opened", gate.opened),
+    Rule("TG143", "A mark of a message that is gone", gate.stuck),
+    Rule("TG144", "Messages wait beside their queue", gate.spilling),
+    Rule("TG145", "Dead letters wait", gate.dead),
+    Rule("TG146", "The memory ceiling is near", gate.ceiling),
+    Rule("TG147", "A growing queue without a bound", gate.unbounded),
+    Rule("TG148", "A mixed fleet", gate.mixed),
 )
 
 
