@@ -170,8 +170,6 @@ class MarkOfOneKey(RuleBasedStateMachine):
 
     def restore(self, data):
         m, end = data.draw(st.sampled_from(self.those(HELD, STOCK))), data.draw(st.sampled_from(["oldest", "newest"]))
-        if self.owner_is_nowhere():
-            self.settle()
         own, in_the_way = self.owner == m, self.is_in_the_way()
         answer = self.place.restore(m, end)
         if in_the_way and not own and m.retries == 0:
@@ -184,11 +182,6 @@ class MarkOfOneKey(RuleBasedStateMachine):
             self.owner = m
         else:
             self.a_retry_came_back = True
-
-    def settle(self) -> None:
-        self.place.sweep()
-        self.place.later(MOMENT_MS)
-        self.place.sweep()
 
     # Tools, and time
 
