@@ -5,8 +5,8 @@ import logging
 import kombu.exceptions
 import pytest
 import redis
-from gatehouse import Given, gated
 
+from gatehouse import Given, gated
 from tidegate.act.gate import admitting, openings, telling
 from tidegate.broker.scripts import ADMIT, PUSH
 from tidegate.errors import BrokerFull, QueueFull

@@ -96,6 +96,9 @@ class Admitting(stock.Channel):  # type: ignore[misc]
         )
         if bound is not None and bound.dead_letter:
             self._address_dead_letters(letter, bound.dead_letter, policies)
+        if letter.is_guarded and self.ack_emulation:
+            letter.unacked_index = self.global_keyprefix + self.unacked_index_key
+            letter.visibility_ms = int(self.visibility_timeout * 1000)
         return letter
 
     def _lists(self, queue: str, message: dict[str, Any]) -> Lists:

@@ -33,6 +33,10 @@ class Lists:
     expires_ms: int = 0
 
 
+#: Kombu's default.
+VISIBILITY_MS = 3_600_000
+
+
 @dataclass(slots=True)
 class Letter:
     """One message, and what holds for it."""
@@ -48,6 +52,9 @@ class Letter:
     publication: Publication | None = None
     dead_letter_list: str = ""
     dead_letters: int = DEAD_LETTERS
+    #: Where, and how long (ms), a message is held that was taken by a worker of which nothing is known.
+    unacked_index: str = ""
+    visibility_ms: int = VISIBILITY_MS
     guard: Guard = _NO_GUARD
     #: The short one, where there is nothing to decide.
     script: Script = PUSH
@@ -56,14 +63,19 @@ class Letter:
         publication = self.publication
         if publication is not None and publication.guard is not None:
             self.guard = publication.guard
-        if self.bound is not None or self.ceiling or self.guard is not _NO_GUARD:
+        if self.bound is not None or self.ceiling or self.is_guarded:
             self.script = ADMIT
+
+    @property
+    def is_guarded(self) -> bool:
+        """Whether it has an overlap, or belongs to a firing."""
+        return self.guard is not _NO_GUARD
 
     @property
     def company(self) -> Company | None:
         """Who may be decided on together with it; None where it needs a decision of its own."""
         bound = self.bound
-        if self.guard is not _NO_GUARD:
+        if self.is_guarded:
             return None
         if self.script is PUSH or (self.publication is not None and self.publication.exempt):
             return self.lists.target, 0, ""
@@ -136,6 +148,8 @@ class Letter:
             self.lists.expires_ms,
             bound.dead_letter,
             self.dead_letters,
+            self.unacked_index,
+            self.visibility_ms,
         ]
 
 
