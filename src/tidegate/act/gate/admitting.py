@@ -55,10 +55,14 @@ class Admitting(stock.Channel):  # type: ignore[misc]
         """Kombu 5.7: the commands of many messages in one go."""
         from tidegate.act.gate.batch import GateBatch
 
-        ours = self._policies()
-        return (
-            GateBatch(self, max_size, ours[1].timeout_s) if ours is not None else super().create_publish_batch(max_size)
-        )
+        try:
+            ours = self._policies()
+        except Exception as error:  # noqa: BLE001
+            openings.note("python", repr(error))
+            ours = None
+        if ours is None:
+            return super().create_publish_batch(max_size)
+        return GateBatch(self, max_size, ours[1].timeout_s)
 
     # What is told to the script
 
