@@ -146,7 +146,8 @@ batches = pytest.mark.skipif(not hasattr(kombu.Producer, "batch"), reason="this 
 @pytest.mark.parametrize("prefix", ["", "app:"])
 def test_a_batch_is_published_in_its_order_by_one_command_for_each_list(broker_url, prefix):
     with gated(broker_url, prefix=prefix, policies=ANY_BOUND) as gate:
-        gate.publish("warm")
+        with gate.producer.batch():
+            gate.publish("warm")
         gate.look.config_resetstat()
         with gate.producer.batch():
             publications = [gate.publish(n, queue=queue) for n in range(10) for queue in ("q", "r")]
