@@ -92,7 +92,9 @@ def _commands_to_publish(publishers: Publishers) -> Iterator[Row]:
         sent = {}
         for way in ("bare", "gate", "gate, bounded", "gate, guarded"):
             client = publishers.clients[way]
-            sent[way] = commands_sent(client, lambda way=way: publishers.publish(way, how, PUBLISHED)) / PUBLISHED
+            sent[way] = (
+                commands_sent(client, lambda way=way, how=how: publishers.publish(way, how, PUBLISHED)) / PUBLISHED
+            )
         for way in ("gate", "gate, bounded", "gate, guarded"):
             yield _commands_row(f"commands per message, {how}, {way}", sent[way], sent["bare"])
 
@@ -114,11 +116,14 @@ def _commands_to_consume(count: int = 400, idle_s: float = 10.0) -> Iterator[Row
     """What a worker sends for a message of a full queue; and for every second without any."""
     busy, idle = {}, {}
     for way in ("bare", "gate"):
-        with PrivateBroker() as server, redis.Redis(unix_socket_path=str(server.socket_path)) as client:
-            with worker(server.url, "-c", "2", added=CONSUMERS[way][0]):
-                _emptied(client, 10)
-                busy[way] = commands_sent(client, lambda client=client: _emptied(client, count)) / count
-                idle[way] = commands_sent(client, lambda: time.sleep(idle_s)) / idle_s
+        with (
+            PrivateBroker() as server,
+            redis.Redis(unix_socket_path=str(server.socket_path)) as client,
+            worker(server.url, "-c", "2", added=CONSUMERS[way][0]),
+        ):
+            _emptied(client, 10)
+            busy[way] = commands_sent(client, lambda client=client: _emptied(client, count)) / count
+            idle[way] = commands_sent(client, lambda: time.sleep(idle_s)) / idle_s
     yield _commands_row("commands per message, consuming, gate", busy["gate"], busy["bare"])
     yield Row("commands per second, idle, gate", f"{idle['gate']:.1f}", f"plain Celery {idle['bare']:.1f}")
 

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 import redis
 from hypothesis import settings
+from kombu import pools
 
 from quiet import in_the_room
 from tidegate.demo.broker import PrivateBroker
@@ -50,6 +51,10 @@ def _no_settings_from_outside() -> Iterator[None]:
 @pytest.fixture(autouse=True)
 def _nothing_left_behind() -> Iterator[None]:
     yield
+    _uninstall()
+
+
+def _uninstall() -> None:
     probe = sys.modules.get("tidegate.observe.probe.install")
     if probe is not None:
         probe.uninstall_probe()
@@ -76,6 +81,8 @@ def broker_url(valkey: PrivateBroker) -> str:
 def backend_url(broker_url: str) -> Iterator[str]:
     """The same database as a result backend of applications in this process."""
     yield broker_url
+    _uninstall()
+    pools.reset()
     # Results and clients are in circles, and go when they are collected: results unsubscribe then, while their server
     # is there, and clients leave sockets to be closed.
     with warnings.catch_warnings():

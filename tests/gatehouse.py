@@ -28,8 +28,8 @@ class Given:
 
     bounds: dict[str, Bound] = field(default_factory=dict)
     ceiling: float = 0
-    timeout_s: float = 5.0
     on: bool = True
+    timeout_s: float = 5.0
 
     def bound_of(self, queue: str) -> Bound | None:
         return self.bounds.get(queue) or self.bounds.get("*")

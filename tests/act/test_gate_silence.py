@@ -10,16 +10,13 @@ import redis
 from celery import Celery
 from kombu.exceptions import OperationalError
 
-from gatehouse import Given, gated
-from tidegate.act.gate.publication import Publication, publishing
-from tidegate.act.gate.results import unwatch_results, watch_results
+import tidegate
+from gatehouse import ids
 from tidegate.broker.patience import patient, waiting_at_most
-from tidegate.errors import BrokerSilent
-from tidegate.facts.gate import Bound
+from tidegate.errors import BrokerSilent, QueueFull
 
 TIMEOUT_S = 0.25
 STUBBORN = {"max_retries": None, "interval_start": 0, "interval_step": 0, "interval_max": 0}
-POLICIES = Given({"*": Bound(max_length=100)}, timeout_s=TIMEOUT_S)
 
 
 @contextmanager
@@ -46,63 +43,68 @@ def frozen(broker, how):
 
 
 def delay(app, name, **options):
-    """As the gate sends a task: under its deadline."""
-    with publishing(Publication(timeout_s=TIMEOUT_S)):
-        return app.send_task("t", task_id=name, queue="q", **options)
+    app.send_task("t", task_id=name, queue="q", **options)
 
 
 @pytest.fixture
 def app_on():
+    """An application with the gate on a broker's URL."""
     made = []
 
-    def make(broker, **conf):
-        app = Celery("silence", broker=broker.url, set_as_current=False)
-        app.conf.update(task_publish_retry_policy=STUBBORN, **conf)
-        watch_results(app)
+    def make(url, **conf):
+        app = Celery("silence", broker=url, set_as_current=False)
+        app.conf.update(task_publish_retry_policy=STUBBORN, tidegate_gate_timeout_s=TIMEOUT_S, **conf)
+        tidegate.install(app)
         made.append(app)
         return app
 
     yield make
     for app in made:
-        unwatch_results(app)
         app.close()
 
 
-@pytest.mark.parametrize("backend", [False, True], ids=["without results", "with results"])
-@pytest.mark.parametrize("warm", [True, False], ids=["warm", "a new connection"])
-@pytest.mark.parametrize("how", ["stopped", "paused"])
-def test_delay_ends_in_time_and_publishes_nothing_twice(private_broker, app_on, how, warm, backend):
-    if how == "paused" and backend:
-        pytest.skip("the same as without, and slower")
+def names(broker):
+    with redis.Redis.from_url(broker.url) as client:
+        return ids(client, "q")
+
+
+@pytest.mark.parametrize(
+    ("how", "warm", "results"),
+    [
+        ("stopped", "warm", "with results"),
+        ("stopped", "a new connection", "with results"),
+        ("stopped", "warm", "without"),
+        ("stopped", "a new connection", "without"),
+        ("paused", "warm", "without"),
+    ],
+)
+def test_delay_ends_in_time_and_publishes_nothing_twice(private_broker, app_on, how, warm, results):
     broker = private_broker()
-    with gated(broker.url, policies=POLICIES) as gate:
-        app = app_on(broker, **({"result_backend": broker.url} if backend else {}))
-        if warm:
-            delay(app, "warm")
-        with frozen(broker, how), within(TIMEOUT_S + 1.0), pytest.raises(BrokerSilent, match=r"within 0\.25 s"):
-            delay(app, "lost")
-        delay(app, "after")
-        assert gate.waiting().count("lost") <= 1
-        assert gate.waiting()[-1] == "after"
+    app = app_on(broker.url, **({"result_backend": broker.url} if results == "with results" else {}))
+    if warm == "warm":
+        delay(app, "warm")
+    with frozen(broker, how), within(TIMEOUT_S + 1.0), pytest.raises(BrokerSilent, match=r"within 0\.25 s"):
+        delay(app, "lost")
+    delay(app, "after")
+    assert names(broker).count("lost") <= 1
+    assert names(broker)[-1] == "after"
 
 
 def test_every_publish_has_its_own_deadline(private_broker, app_on):
     broker = private_broker()
-    with gated(broker.url, policies=POLICIES):
-        app = app_on(broker)
-        delay(app, "warm")
-        with frozen(broker, "stopped"):
-            for n in range(2):
-                with within(TIMEOUT_S + 1.0), pytest.raises(BrokerSilent):
-                    delay(app, str(n))
+    app = app_on(broker.url)
+    delay(app, "warm")
+    with frozen(broker, "stopped"):
+        for n in range(2):
+            with within(TIMEOUT_S + 1.0), pytest.raises(BrokerSilent):
+                delay(app, str(n))
 
 
-def test_an_address_that_swallows_connections_ends_in_time(broker_url):
-    with gated(broker_url, policies=POLICIES), socket.socket() as silent:
+def test_an_address_that_swallows_connections_ends_in_time(app_on):
+    with socket.socket() as silent:
         silent.bind(("127.0.0.1", 0))
         silent.listen(0)
-        url = f"redis://127.0.0.1:{silent.getsockname()[1]}/0"
-        app = Celery("silence", broker=url, set_as_current=False)
+        app = app_on(f"redis://127.0.0.1:{silent.getsockname()[1]}/0")
         for _ in range(3):  # the first fill the backlog, then not even the connection is taken
             with within(TIMEOUT_S + 1.0), pytest.raises(BrokerSilent):
                 delay(app, "lost")
@@ -110,27 +112,35 @@ def test_an_address_that_swallows_connections_ends_in_time(broker_url):
 
 def test_a_server_that_is_down_is_not_silent(private_broker, app_on):
     broker = private_broker()
-    with gated(broker.url, policies=POLICIES):
-        app = app_on(broker)
-        delay(app, "warm")
-        broker.kill()
-        with pytest.raises(OperationalError):
-            delay(app, "lost", retry_policy={"max_retries": 1, "interval_start": 0})
+    app = app_on(broker.url)
+    delay(app, "warm")
+    broker.kill()
+    with pytest.raises(OperationalError):
+        delay(app, "lost", retry_policy={"max_retries": 1, "interval_start": 0})
 
 
 def test_the_time_that_a_server_was_down_does_not_count(private_broker, app_on):
     broker = private_broker()
-    with gated(broker.url, policies=POLICIES) as gate:
-        app = app_on(broker)
-        delay(app, "warm")
-        broker.kill()
-        later = threading.Timer(3 * TIMEOUT_S, broker.restart)
-        later.start()
-        try:
-            delay(app, "waited", retry_policy={"max_retries": 100, "interval_start": 0.05, "interval_max": 0.05})
-        finally:
-            later.join()
-        assert gate.waiting() == ["waited"]
+    app = app_on(broker.url)
+    delay(app, "warm")
+    broker.kill()
+    later = threading.Timer(3 * TIMEOUT_S, broker.restart)
+    later.start()
+    try:
+        delay(app, "waited", retry_policy={"max_retries": 100, "interval_start": 0.05, "interval_max": 0.05})
+    finally:
+        later.join()
+    assert names(broker) == ["waited"]
+
+
+def test_a_refusal_costs_no_connection(broker_url, redis_client, app_on):
+    app = app_on(broker_url, tidegate_queues={"q": {"max_length": 1}})
+    delay(app, "a")
+    before = redis_client.info("stats")["total_connections_received"]
+    for n in range(10):
+        with pytest.raises(QueueFull):
+            delay(app, str(n))
+    assert redis_client.info("stats")["total_connections_received"] == before
 
 
 def test_without_a_deadline_a_connection_waits_as_before(private_broker):

@@ -59,9 +59,11 @@ def _text(name: str) -> str:
 
 
 #: Decides on a message that is bounded or guarded, and pushes it.
-ADMIT = Script("door", "quick", "words", "marks", "firings", "spill", "droppable", "bounds", "admit")
+ADMIT = Script("door", "ceiling", "quick", "words", "marks", "firings", "spill", "droppable", "bounds", "admit")
 #: Pushes a message that is neither.
 PUSH = Script("door", "push")
+#: Pushes many that nothing guards, as far as there is room.
+MANY = Script("door", "ceiling", "many")
 
 
 def is_out_of_memory(error: Exception) -> bool:

@@ -9,20 +9,21 @@ import random
 import time
 from typing import Any
 
-from kombu.utils.json import dumps
-
 from tidegate.act.gate import letters, stock, telling
 from tidegate.act.gate.known import Policies, known
 from tidegate.act.gate.letters import Letter, Lists
 from tidegate.act.gate.openings import openings
 from tidegate.act.gate.publication import current
 from tidegate.act.gate.skipped import Skipped
+from tidegate.act.gate.writing import new_tag, text_of
 from tidegate.broker.keys import is_internal
 from tidegate.broker.scripts import add_counts, is_forbidden, is_out_of_memory
 from tidegate.facts.gate import Bound, Outcome, Overflow
 
 #: After a server refused our scripts for good: so long messages take Kombu's own way, then it is asked again.
 SHUT_OUT_S = 60.0
+#: Queues come and go: when so many lists are known, all are forgotten.
+MOST_LISTS = 1000
 #: The pauses of a publisher that waits for room, in seconds: the first, and the longest. Half of each is by chance.
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.05, 0.5
 
@@ -34,6 +35,10 @@ class Admitting(stock.Channel):  # type: ignore[misc]
     _shut_out_until = float("-inf")
     _cached_client: Any = None
 
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        self._known_lists: dict[tuple[str, int], Lists] = {}
+        super().__init__(*args, **kwargs)
+
     def _put(self, queue: str, message: dict[str, Any], **kwargs: Any) -> Any:
         letter = self._letter(queue, message)
         if letter is None:
@@ -42,6 +47,9 @@ class Admitting(stock.Channel):  # type: ignore[misc]
         if batch is not None:
             return batch.add_letter(letter)
         return self.settle(letter, self._ask(letter))
+
+    def _next_delivery_tag(self) -> str:
+        return new_tag()
 
     def create_publish_batch(self, max_size: int) -> Any:
         """Kombu 5.7: the commands of many messages in one go."""
@@ -90,27 +98,32 @@ class Admitting(stock.Channel):  # type: ignore[misc]
             and publication.exempt
         ):
             message = letters.kept(message, publication.exempt)
+        ceiling = letters.ceiling_of(policies) if is_task else ""
+        lists = self._lists(queue, message)
         letter = Letter(
-            app=app,
-            queue=queue,
-            message=message,
-            payload=dumps(message),
-            prefix=self.global_keyprefix,
-            lists=self._lists(queue, message),
-            bound=bound,
-            ceiling=letters.ceiling_of(policies) if is_task else "",
-            publication=publication,
+            app, queue, message, text_of(message), self.global_keyprefix, lists, bound, ceiling, publication
         )
         if bound is not None and bound.dead_letter:
             self._address_dead_letters(letter, bound.dead_letter, policies)
         return letter
 
     def _lists(self, queue: str, message: dict[str, Any]) -> Lists:
-        prefix, steps = self.global_keyprefix, self.priority_steps
         step = self.priority(self._get_message_priority(message, reverse=False))
-        at = list(steps).index(step)
-        keys = [prefix + self._q_for_pri(queue, each) for each in steps]
-        return Lists(keys.pop(at), at + 1, keys, getattr(self, "_expires", {}).get(queue) or 0)
+        # Channels of Kombu before 5.7 know of no queues that expire.
+        expires_ms = getattr(self, "_expires", {}).get(queue) or 0
+        known = self._known_lists.get((queue, step))
+        if known is None or known.expires_ms != expires_ms:
+            known = self._new_lists(queue, step, expires_ms)
+        return known
+
+    def _new_lists(self, queue: str, step: int, expires_ms: int) -> Lists:
+        steps = [step, *(each for each in self.priority_steps if each != step)]
+        keys = [self.global_keyprefix + self._q_for_pri(queue, each) for each in steps]
+        if len(self._known_lists) >= MOST_LISTS:
+            self._known_lists.clear()
+        lists = Lists(keys[0], list(self.priority_steps).index(step) + 1, keys, expires_ms)
+        self._known_lists[queue, step] = lists
+        return lists
 
     def _address_dead_letters(self, letter: Letter, queue: str, policies: Policies) -> None:
         own: Bound | None = policies.bound_of(queue)

@@ -114,11 +114,16 @@ class _Settler:
                 self._busy = False
                 self._changed.notify_all()
                 self._changed.wait_for(lambda: self._waiting)
-                lost, self._busy = self._waiting.popleft(), True
-            try:
-                lost.settle()
-            except Exception as error:  # noqa: BLE001  whatever a backend may raise
-                _rarely.say("backend", "the result of %s can't be set (%s: %s)", lost.id, type(error).__name__, error)
+                self._busy = True
+            # In a call of its own, for a name here would keep the last application alive for as long as nothing comes.
+            self._settle_next()
+
+    def _settle_next(self) -> None:
+        lost = self._waiting.popleft()
+        try:
+            lost.settle()
+        except Exception as error:  # noqa: BLE001  whatever a backend may raise
+            _rarely.say("backend", "the result of %s can't be set (%s: %s)", lost.id, type(error).__name__, error)
 
 
 def _text(value: object) -> str:

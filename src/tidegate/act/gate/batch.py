@@ -1,4 +1,4 @@
-"""Batches of Kombu 5.7: as many commands as stock's, each one our script; what was refused is said when it is flushed.
+"""Batches of Kombu 5.7: one script for many messages where they need no decision of their own, else one for each.
 
 A batch is decided on when it is flushed, so an outcome reaches its caller only there: what was let in is in, and
 `QueueFull` says how many were not. A full buffer that Kombu flushes on the way keeps its refusals for the end, or the
@@ -8,42 +8,50 @@ has the result of a message that will not run, for it was given out before.
 Imported only where Kombu has batches.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from tidegate.act.gate import stock
-from tidegate.act.gate.letters import Letter
+from tidegate.act.gate.letters import Company, Letter
 from tidegate.act.gate.skipped import Skipped
 from tidegate.broker.patience import waiting_at_most
-from tidegate.broker.scripts import ask_again, is_unknown
+from tidegate.broker.scripts import MANY, Argument, Script, ask_again, is_unknown
 from tidegate.errors import NotPublished, QueueFull
+from tidegate.facts.gate import Outcome
+
+
+@dataclass(slots=True)
+class Call:
+    """One command of a batch: a script for one letter, or for many of one list."""
+
+    script: Script
+    keys: Sequence[str]
+    arguments: list[Argument]
+    letters: list[Letter]
 
 
 class GateBatch(stock.redis.PublishBatch):  # type: ignore[misc]
-    """A batch whose commands are letters, or Kombu's own where the gate has nothing to say."""
+    """A batch of letters, and of Kombu's own commands where the gate has nothing to say."""
 
     def __init__(self, channel: Any, max_size: int, timeout_s: float | None) -> None:
         super().__init__(channel, max_size)
         self._timeout_s = timeout_s
-        # One for each command, in their order: those in the pipeline, then those of the message being routed.
-        self._entries: list[Letter | None] = []
+        self._entries: list[Letter | tuple[str, Any]] = []
         self._on_the_way = False
         self._refused: list[NotPublished] = []
         self._letters = 0
+        # What Kombu calls to buffer a command, and to send the buffer.
+        self.pipeline.entry = self._buffer
         self.pipeline.execute = self._execute
 
     def add(self, name: str, *args: Any) -> None:
         """One of Kombu's own commands."""
-        super().add(name, *args)
-        self._entries.append(None)
+        super().add("entry", (name, args))
 
     def add_letter(self, letter: Letter) -> None:
         """One message for the gate to decide on."""
-        first, *others = letter.keys()
-        # The pipeline of a prefixing client puts the prefix before the first key, and only there.
-        keys = [first[len(letter.prefix) :], *others]
-        super().add("evalsha", letter.script.digest, len(keys), *keys, *letter.arguments())
-        self._entries.append(letter)
+        super().add("entry", letter)
 
     def publish(self, message: Any, **kwargs: Any) -> Any:
         """Stock's; a buffer that gets full is flushed, and its refusals wait for the end."""
@@ -52,7 +60,6 @@ class GateBatch(stock.redis.PublishBatch):  # type: ignore[misc]
             return super().publish(message, **kwargs)
         finally:
             self._on_the_way = False
-            del self._entries[self._buffered :]
 
     def flush(self) -> None:
         """Stock's; raises QueueFull where messages were refused since the last time, after the others are in."""
@@ -66,34 +73,85 @@ class GateBatch(stock.redis.PublishBatch):  # type: ignore[misc]
             refused, self._refused, many, self._letters = self._refused, [], self._letters, 0
             raise _summary(refused, many)
 
+    def discard(self) -> None:
+        """Stock's."""
+        super().discard()
+        self._entries.clear()
+
+    def _buffer(self, entry: Letter | tuple[str, Any]) -> None:
+        self._entries.append(entry)
+
     def _execute(self) -> None:
-        """What Kombu calls to send the buffer."""
-        entries, self._entries = self._entries[: self._buffered], self._entries[self._buffered :]
+        entries, self._entries = self._entries, []
+        calls = _calls(entries)
+        for call in calls:
+            if isinstance(call, Call):
+                call.script.queue(self.pipeline, call.keys, call.arguments)
+            else:
+                getattr(self.pipeline, call[0])(*call[1])
         with waiting_at_most(self._timeout_s):
             answers = type(self.pipeline).execute(self.pipeline, raise_on_error=False)
-            sent = [(letter, answer) for letter, answer in zip(entries, answers, strict=True) if letter is not None]
-            self._settle(self._known(sent))
-        for letter, answer in zip(entries, answers, strict=True):
-            if letter is None and isinstance(answer, Exception):
+            self._settle(
+                [(call, answer) for call, answer in zip(calls, answers, strict=True) if isinstance(call, Call)]
+            )
+        for call, answer in zip(calls, answers, strict=True):
+            if not isinstance(call, Call) and isinstance(answer, Exception):
                 raise answer
 
-    def _known(self, sent: list[tuple[Letter, Any]]) -> list[tuple[Letter, Any]]:
-        """The same, where the server did not know the script: nothing was done, so these are sent again, in order."""
-        unknown = [at for at, (_, answer) in enumerate(sent) if is_unknown(answer)]
-        calls = [(sent[at][0].script, sent[at][0].keys(), sent[at][0].arguments()) for at in unknown]
-        for at, answer in zip(unknown, ask_again(self.pipeline, calls), strict=True):
-            sent[at] = (sent[at][0], answer)
-        return sent
+    def _settle(self, answered: list[tuple[Call, Any]]) -> None:
+        """Takes the answers; what was not decided on is asked again, in order."""
+        self._letters += sum(len(call.letters) for call, _ in answered)
+        while answered:
+            again = [another for call, answer in answered for another in self._undecided(call, answer)]
+            answers = ask_again(self.pipeline, [(call.script, call.keys, call.arguments) for call in again])
+            answered = list(zip(again, answers, strict=True))
 
-    def _settle(self, sent: list[tuple[Letter, Any]]) -> None:
-        self._letters += len(sent)
-        for letter, answer in sent:
-            try:
-                self.channel.settle(letter, answer)
-            except NotPublished as error:
-                self._refused.append(error)
-            except Skipped:
-                continue
+    def _undecided(self, call: Call, answer: Any) -> list[Call]:
+        """What has to be asked again: a script that the server did not know (then nothing was done), or all for which a
+        list had no room without further ado, one by one."""
+        if is_unknown(answer):
+            return [call]
+        if call.script is not MANY or isinstance(answer, Exception):
+            for letter in call.letters:
+                self._settle_one(letter, answer)
+            return []
+        for letter in call.letters[:answer]:
+            if letter.publication is not None:
+                letter.publication.outcome = Outcome.ADMITTED
+        return [_alone(letter) for letter in call.letters[answer:]]
+
+    def _settle_one(self, letter: Letter, answer: Any) -> None:
+        try:
+            self.channel.settle(letter, answer)
+        except NotPublished as error:
+            self._refused.append(error)
+        except Skipped:
+            return
+
+
+def _alone(letter: Letter) -> Call:
+    return Call(letter.script, letter.keys(), letter.arguments(), [letter])
+
+
+def _calls(entries: Iterable[Letter | tuple[str, Any]]) -> list[Call | tuple[str, Any]]:
+    """As few as there can be: letters that need no decision of their own share one with others of their list, as long
+    as none for the same queue was between them."""
+    calls: list[Call | tuple[str, Any]] = []
+    last: dict[str, tuple[Company | None, Call]] = {}
+    for entry in entries:
+        if not isinstance(entry, Letter):
+            calls.append(entry)
+            continue
+        company = entry.company
+        before = last.get(entry.queue)
+        if before is not None and company is not None and before[0] == company:
+            before[1].letters.append(entry)
+            before[1].arguments.append(entry.payload)
+            continue
+        call = _alone(entry) if company is None else Call(MANY, entry.lists.keys, entry.arguments_of_many(), [entry])
+        last[entry.queue] = company, call
+        calls.append(call)
+    return calls
 
 
 def _summary(refused: Sequence[NotPublished], many: int) -> NotPublished:

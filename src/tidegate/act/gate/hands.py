@@ -11,6 +11,7 @@ from typing import Any
 
 from celery.worker import state
 
+from tidegate.act.gate.process import is_alive
 from tidegate.facts.gate import HEADER
 
 #: Tries to read a set that other threads change.
@@ -55,9 +56,21 @@ class Hands:
                 self._sessions.pop(number, None)
         return list(self._sessions)
 
-    def running(self) -> list[str]:
-        """The tags of the guarded messages whose runs go on."""
-        return [_tag_of(request) for request in _active() if request.request_dict.get(HEADER) is not None]
+    def runs(self) -> tuple[list[str], list[str]]:
+        """The tags of the guarded messages whose runs go on; and of those whose process has died, and that are lost.
+
+        Celery waits ten seconds before it believes that a process of its pool has died.
+        """
+        going, lost = [], []
+        for request in _active():
+            if request.request_dict.get(HEADER) is None:
+                continue
+            pid = getattr(request, "worker_pid", None)
+            if pid is None or is_alive(pid):
+                going.append(_tag_of(request))
+            elif not (request.task.acks_late and request.task.reject_on_worker_lost):
+                lost.append(_tag_of(request))
+        return going, lost
 
     def begins(self, task_id: str, tag: str) -> bool:
         """Whether that message is acknowledged because its run begins, whose end is told by the process that runs it."""

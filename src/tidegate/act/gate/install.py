@@ -14,6 +14,7 @@ from tidegate.act.gate import presence
 from tidegate.act.gate.known import known
 from tidegate.act.gate.pools import renew_idle_connections
 from tidegate.act.gate.publishing import unwrap, wrap
+from tidegate.act.gate.results import unwatch_results, watch_results
 from tidegate.act.gate.settings import check_early, forget, policies
 from tidegate.act.gate.transport import register, unregister
 
@@ -39,6 +40,7 @@ def install_gate(app: Any) -> None:
             "call tidegate.install(app) where the application is made"
         )
     wrap(app)
+    watch_results(app)
     app.steps["worker"].update((CheckStep, presence.GateStep))
     presence.connect()
     # Here, for a process that is spawned imports the application, too.
@@ -49,6 +51,7 @@ def uninstall_gate() -> None:
     """Takes all of it away again in this process, for new connections; for tests of applications that install it."""
     for app in _apps:
         unwrap(app)
+        unwatch_results(app)
         forget(app)
         app.steps["worker"].difference_update((CheckStep, presence.GateStep))
     _apps.clear()
@@ -81,3 +84,4 @@ def _enter_pool_process(**_: Any) -> None:
     app = app._get_current_object()
     if app not in _apps and app.main in [one.main for one in _apps]:
         wrap(app)
+    watch_results(app)

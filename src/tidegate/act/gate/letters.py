@@ -19,18 +19,18 @@ _NO_BOUND = Bound()
 _NO_GUARD = Guard()
 
 
+#: Letters of one company are decided on together: their list, its bound and ceiling.
+Company = tuple[str, int, str]
+
+
 @dataclass(slots=True)
 class Lists:
     """The lists of one queue, as keys: the one to push to, where it stands by urgency (from 1), and all of them."""
 
     target: str
     place: int
-    others: Sequence[str]
+    keys: Sequence[str]
     expires_ms: int = 0
-
-    @property
-    def keys(self) -> list[str]:
-        return [self.target, *self.others]
 
 
 @dataclass(slots=True)
@@ -45,19 +45,36 @@ class Letter:
     lists: Lists
     bound: Bound | None
     ceiling: str
+    publication: Publication | None = None
     dead_letter_list: str = ""
     dead_letters: int = DEAD_LETTERS
-    publication: Publication | None = None
+    guard: Guard = _NO_GUARD
+    #: The short one, where there is nothing to decide.
+    script: Script = PUSH
 
-    @property
-    def script(self) -> Script:
-        """The short script, where there is nothing to decide."""
-        return ADMIT if self.bound is not None or self.ceiling or self.guard is not _NO_GUARD else PUSH
-
-    @property
-    def guard(self) -> Guard:
+    def __post_init__(self) -> None:
         publication = self.publication
-        return _NO_GUARD if publication is None or publication.guard is None else publication.guard
+        if publication is not None and publication.guard is not None:
+            self.guard = publication.guard
+        if self.bound is not None or self.ceiling or self.guard is not _NO_GUARD:
+            self.script = ADMIT
+
+    @property
+    def company(self) -> Company | None:
+        """Who may be decided on together with it; None where it needs a decision of its own."""
+        bound = self.bound
+        if self.guard is not _NO_GUARD:
+            return None
+        if self.script is PUSH or (self.publication is not None and self.publication.exempt):
+            return self.lists.target, 0, ""
+        if bound is not None and (bound.max_length_bytes or bound.overflow is Overflow.SPILL):
+            return None
+        return self.lists.target, (bound.max_length or 0) if bound is not None else 0, self.ceiling
+
+    def arguments_of_many(self) -> list[Argument]:
+        """ARGV of the script for its company, of which it is the first."""
+        _, most, ceiling = self.company or ("", 0, "")
+        return [self.prefix, self.queue, most, ceiling, self.lists.expires_ms, self.payload]
 
     @property
     def blocks(self) -> bool:
@@ -84,10 +101,10 @@ class Letter:
         """The payloads of what was dropped to make room."""
         return answer[1:] if self.script is ADMIT and _text(answer[0]) == Outcome.DROPPED_HEAD else ()
 
-    def keys(self) -> list[str]:
+    def keys(self) -> Sequence[str]:
         """KEYS of the script."""
         lists = self.lists
-        return lists.keys if self.script is ADMIT or lists.expires_ms else [lists.target]
+        return lists.keys if self.script is ADMIT or lists.expires_ms else lists.keys[:1]
 
     def arguments(self, overflow: Overflow | None = None) -> list[Argument]:
         """ARGV of the script; another `overflow` than the bound's for the last try of `block`."""

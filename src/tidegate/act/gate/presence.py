@@ -108,11 +108,13 @@ class Presence:
 
     def _said(self, as_of_ms: int) -> str:
         me = self._me
+        running, lost = hands.runs()
         return json.dumps(
             {
                 "as_of": as_of_ms,
                 "sessions": hands.sessions(),
-                "running": hands.running(),
+                "running": running,
+                "lost": lost,
                 "node": self._node,
                 "machine": me.machine,
                 "pid": me.pid,
@@ -213,7 +215,8 @@ class RunsStep(bootsteps.StartStopStep):
     def start(self, consumer: Any) -> None:
         """Celery makes the tracers anew whenever the consumer starts."""
         if hands.worker:
-            running.watch(consumer.app.tasks, running.Teller(address_of(consumer.app)))
+            solo = type(consumer.pool).__module__.endswith(".solo")
+            running.watch(consumer.app.tasks, running.Teller(address_of(consumer.app)), solo=solo)
 
     def stop(self, consumer: Any) -> None:
         """Nothing: what runs is still told."""

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 _PROC = Path("/proc")
+_ZOMBIE = "Z"
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,13 +28,18 @@ class Process:
         """Whether it surely lives no more; only the process's own machine can tell, and on another one it says no."""
         if not self.is_here() or self.pid <= 0:
             return False
-        try:
-            os.kill(self.pid, 0)
-        except ProcessLookupError:
-            return True
-        except OSError:
-            return False
-        return bool(self.started) and _started(self.pid) not in ("", self.started)
+        return not is_alive(self.pid) or (bool(self.started) and _started(self.pid) not in ("", self.started))
+
+
+def is_alive(pid: int) -> bool:
+    """Whether there is such a process here, and it is no zombie."""
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:
+        return True
+    return _started(pid) != _ZOMBIE
 
 
 def this_process() -> Process:
@@ -56,9 +62,9 @@ def _namespace() -> str:
 def _started(pid: int) -> str:
     # The name of the program stands in parentheses, and may hold anything.
     fields = _line(_PROC / str(pid) / "stat").rpartition(")")[2].split()
-    if len(fields) < 20 or fields[0] == "Z":
-        return "gone" if fields else ""
-    return fields[19]
+    if fields and fields[0] == _ZOMBIE:
+        return _ZOMBIE
+    return fields[19] if len(fields) > 19 else ""
 
 
 def _line(path: Path) -> str:

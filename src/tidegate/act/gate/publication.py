@@ -5,6 +5,8 @@ A message that is published without one (plain Kombu) is bounded like any other,
 """
 
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from tidegate.broker import patience
@@ -41,23 +43,28 @@ def current() -> Publication | None:
     return _here.publication
 
 
-class publishing:
-    """For the time of one publish; they nest, for a handler of a signal may publish too. None is one of plain Kombu."""
+Before = tuple[Publication | None, patience.Patience | None]
 
-    # Named as the statement that it is used in; a generator in its place would cost a microsecond more.
 
-    __slots__ = ("_before", "_patience_before", "_publication")
+def begin(publication: Publication | None) -> Before:
+    """One publish begins in this thread; None is one of plain Kombu. What has to be given to `end` afterwards."""
+    timeout_s = None if publication is None else publication.timeout_s
+    before = _here.publication, patience.replace(None if timeout_s is None else patience.Patience(timeout_s))
+    _here.publication = publication
+    return before
 
-    def __init__(self, publication: Publication | None) -> None:
-        self._publication = publication
 
-    def __enter__(self) -> Publication | None:
-        publication = self._publication
-        self._before, _here.publication = _here.publication, publication
-        timeout_s = None if publication is None else publication.timeout_s
-        self._patience_before = patience.replace(None if timeout_s is None else patience.Patience(timeout_s))
-        return publication
+def end(before: Before) -> None:
+    """It is over; they nest, for a handler of a signal may publish too."""
+    _here.publication = before[0]
+    patience.replace(before[1])
 
-    def __exit__(self, *exc: object) -> None:
-        _here.publication = self._before
-        patience.replace(self._patience_before)
+
+@contextmanager
+def publishing(publication: Publication | None) -> Iterator[Publication | None]:
+    """For the time of one publish, where a microsecond does not count."""
+    before = begin(publication)
+    try:
+        yield publication
+    finally:
+        end(before)

@@ -16,12 +16,12 @@ from tidegate.act.gate import header
 from tidegate.act.gate.after import settle
 from tidegate.act.gate.keys import NoKey
 from tidegate.act.gate.openings import openings
-from tidegate.act.gate.publication import Publication, publishing
+from tidegate.act.gate.publication import Publication, begin, end
 from tidegate.act.gate.rarely import Rarely
 from tidegate.act.gate.settings import Policies, policies
 from tidegate.act.gate.skipped import Skipped
 from tidegate.act.gate.workflow import RETRY, exempt, is_part
-from tidegate.errors import TidegateError
+from tidegate.errors import BrokerFull, QueueFull, TidegateError
 from tidegate.facts.gate import HEADER, Guard
 from tidegate.facts.overlap import Scope
 from tidegate.observe.probe.install import entry_of_beat
@@ -73,16 +73,36 @@ def _wrapped(app: Any, before: Callable[..., Any] | None) -> Callable[..., Any]:
         # Asked for every time, for others may replace the method of the class later.
         original = before if before is not None else app.__class__.send_task.__get__(app)
         publication = _prepared(app, name, args, kwargs, options)
+        here = begin(publication)
         try:
-            with publishing(publication):
-                return original(name, args, kwargs, **options)
-        except Skipped as skipped:
-            if publication is not None and publication.given:
-                settle(app, options["task_id"], f"not published, for {skipped} is pending")
-            return _result_of(app, skipped.pending, options)
+            return _sent(app, original, name, args, kwargs, options)
+        except Skipped as error:
+            skipped = error
+        finally:
+            end(here)
+        if publication is not None and publication.given:
+            settle(app, options["task_id"], f"not published, for {skipped} is pending")
+        return _result_of(app, skipped.pending, options)
 
     send_task.tidegate = before  # type: ignore[attr-defined]
     return send_task
+
+
+def _sent(app: Any, original: Callable[..., Any], name: str, args: Any, kwargs: Any, options: dict[str, Any]) -> Any:
+    """What stock's `send_task` gives; what the gate refuses costs no connection.
+
+    Kombu's pool throws a connection away for any error that passes it: two new ones for every refusal, of a server that
+    has enough to do.
+    """
+    if any(options.get(own) is not None for own in ("producer", "publisher", "connection")):
+        return original(name, args, kwargs, **options)
+    options.pop("producer", None)
+    with app.producer_or_acquire() as producer:
+        try:
+            return original(name, args, kwargs, producer=producer, **options)
+        except (Skipped, QueueFull, BrokerFull) as error:
+            refused = error
+    raise refused
 
 
 def _prepared(app: Any, name: str, args: Any, kwargs: Any, options: dict[str, Any]) -> Publication | None:

@@ -10,7 +10,7 @@
 --                                          (ms), seen (ms, found in its list), glanced, replaced, missing (ms, since)
 --   tidegate:gate:1:bodies         hash    key → the whole element of that message in its list
 --   tidegate:gate:1:worker:<id>    string  JSON: as_of (ms; what it says is not older), sessions (that live), running
---                                          (tags); expires 5 s after the worker's last word
+--                                          and lost (tags); expires 5 s after the worker's last word
 --
 -- For others (all may raise; a `g` is the table {key, overlap, payload_policy, scope, firing, entry, id, tag, retries,
 -- body, exempt}): overlap_decide, overlap_admit, overlap_forget, mark_hold.
@@ -109,6 +109,7 @@ function overlap.lives(look, place)
   local said = id and overlap.claims(look, id)
   if not said then return false end
   if (tonumber(said.as_of) or 0) <= (place.changed or 0) then return true end
+  if overlap.names(said.lost, place.tag) then return false end
   if place.state == "held" and overlap.names(said.sessions, session) then return true end
   return overlap.names(said.running, place.tag)
 end

@@ -1,19 +1,5 @@
 -- The common case before all else: a message that nothing guards, in a queue with room. What is defined below it costs
--- more than its own few commands. Joined behind `door`; KEYS and ARGV are those of `admit`.
-
--- The ceiling in bytes: "0.8" is a share of maxmemory, "100000000" are bytes; 0 is none.
-local function ceiling_bytes(ceiling, maxmemory)
-  local number = tonumber(ceiling) or 0
-  return string.find(ceiling, ".", 1, true) and math.floor(number * maxmemory) or number
-end
-
--- Whether the server is known to be below its ceiling; what is known is at most a second old.
-local function is_below(ceiling)
-  local used, maxmemory = string.match(redis.call("GET", ARGV[2] .. "tidegate:gate:1:memory") or "", "^(%d+) (%d+)$")
-  if not used then return false end
-  local bytes = ceiling_bytes(ceiling, tonumber(maxmemory))
-  return bytes <= 0 or tonumber(used) < bytes
-end
+-- more than its own few commands. Joined behind `door` and `ceiling`; KEYS and ARGV are those of `admit`.
 
 local function has_room()
   if ARGV[13] ~= "" or ARGV[17] ~= "" then return false end
@@ -25,7 +11,7 @@ local function has_room()
     for _, list in ipairs(KEYS) do depth = depth + redis.call("LLEN", list) end
     if depth >= most then return false end
   end
-  return ARGV[12] == "" or is_below(ARGV[12])
+  return ARGV[12] == "" or is_below(ARGV[2], ARGV[12])
 end
 
 local function push()
