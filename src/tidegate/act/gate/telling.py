@@ -15,7 +15,7 @@ log = logging.getLogger("tidegate.gate")
 
 def of_message(letter: Letter, outcome: Outcome) -> None:
     """The message that came was not simply let in."""
-    _safely(outcome, letter, letter.message.get("headers") or {}, _why(letter, outcome))
+    _safely(outcome, letter, letter.read().get("headers") or {}, _why(letter, outcome))
 
 
 def of_dropped(letter: Letter, payload: bytes | str) -> None:
@@ -50,6 +50,6 @@ def _why(letter: Letter, outcome: Outcome) -> str:
 
 def _safely(outcome: Outcome, letter: Letter, headers: dict[str, Any], why: str) -> None:
     try:
-        tell(outcome, letter.queue, headers, why, letter.app)
+        tell(outcome, letter.queue, headers, why, letter.terms.app)
     except Exception:
         log.warning("could not tell of a message that was %s", outcome.value, exc_info=True)
