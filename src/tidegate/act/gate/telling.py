@@ -30,12 +30,12 @@ def of_dropped(letter: Letter, payload: bytes | str) -> None:
 
 def of_result_given_out(letter: Letter, pending: str) -> None:
     """Another run stands in for a message whose result its caller has already: nobody must wait for that for ever."""
-    headers = letter.message.get("headers") or {}
+    headers = letter.read().get("headers") or {}
     id_ = headers.get("id")
     if not isinstance(id_, str) or id_ == pending or headers.get("ignore_result"):
         return
     try:
-        settle(letter.app, id_, f"not published, for {pending} is pending")
+        settle(letter.terms.app, id_, f"not published, for {pending} is pending")
     except Exception:
         log.warning("could not set the result of a message that was skipped", exc_info=True)
 
