@@ -6,10 +6,11 @@ from typing import Any
 
 from kombu.utils.json import loads
 
+from tidegate.act.gate.failures import BrokerFull
 from tidegate.act.gate.known import Policies
 from tidegate.act.gate.publication import Publication
 from tidegate.broker.scripts import ADMIT, PUSH, Argument, Script
-from tidegate.errors import BrokerFull, QueueFull
+from tidegate.errors import QueueFull
 from tidegate.facts.gate import HEADER, Bound, Guard, Outcome, Overflow
 
 #: The outcomes that keep a message out.
