@@ -103,6 +103,9 @@ class Admitting(stock.Channel):  # type: ignore[misc]
             own = policies.bound_of(bound.dead_letter)
             terms.dead_letter_list = self.global_keyprefix + bound.dead_letter
             terms.dead_letters = own.max_length if own is not None and own.max_length else terms.dead_letters
+        if self.ack_emulation:
+            terms.unacked_index = self.global_keyprefix + self.unacked_index_key
+            terms.visibility_ms = int(self.visibility_timeout * 1000)
         if len(self._terms) >= MOST_QUEUES:
             self._terms.clear()
         self._terms[queue, is_task] = terms
