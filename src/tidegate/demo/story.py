@@ -22,9 +22,9 @@ CHILD = "screen.tasks.flush_cluster_status"
 ENTRY = "refresh"
 GROWS_S = 20.0
 #: The third act lasts so much of the first.
-HELD_SHARE = 0.75
+HELD_SHARE = 0.7
 LOOKS_PER_S = 4
-FIRINGS_AFTER_REMEDY = 6
+FIRINGS_AFTER_REMEDY = 5
 #: Without a diagnosis, or where it gives no number.
 CAUTIOUS_FACTOR = 2.0
 #: Shells report a process ended by signal N as 128 + N.
