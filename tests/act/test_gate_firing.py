@@ -296,6 +296,7 @@ def test_a_firing_of_three_thousand_children_takes_no_more_memory_than_one_of_te
     assert sizes[1] < 2000
 
 
+@pytest.mark.quiet
 def test_three_thousand_children_in_a_dead_workers_hands_are_put_down_in_steps_of_some_milliseconds(place):
     first = root(overlap="skip")
     in_progress(place, first, 3000)

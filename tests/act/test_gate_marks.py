@@ -68,6 +68,7 @@ def test_in_a_very_long_queue_it_is_gone_when_what_leaves_next_is_newer(place, n
     assert place.admits(m.again()) == gone
 
 
+@pytest.mark.quiet
 def test_searches_in_a_long_queue_take_a_small_share_of_the_servers_time_however_many_keys_there_are(place):
     messages = [Told(key=f"k{number}") for number in range(50)]
     for m in messages:
@@ -142,6 +143,7 @@ def test_one_that_waits_in_the_side_list_is_pending(place):
     assert place.publish(m.again()) == ["overlap_skipped", m.id]
 
 
+@pytest.mark.quiet
 def test_sweeping_two_thousand_forgotten_marks_takes_a_moment_a_turn(place):
     pipe = place.client.pipeline(transaction=False)
     old = json.dumps({"tag": "t", "id": "i", "list": "celery", "at": 1, "state": "waiting", "missing": 1})
