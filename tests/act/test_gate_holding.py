@@ -2,18 +2,26 @@
 
 import json
 import time
+import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import kombu
 import pytest
 from overlap_lua import Place, Told, child, root
 
-from tidegate.act.gate import holding, transport
+import gatehouse
+from gatehouse import Given
+from tidegate.act.gate import header, holding, transport
 from tidegate.act.gate.hands import hands
 from tidegate.act.gate.holding import GateQoS
+from tidegate.act.gate.known import known
 from tidegate.act.gate.openings import openings
+from tidegate.act.gate.publication import Publication
+from tidegate.act.gate.skipped import Skipped
+from tidegate.facts.gate import Guard
+from tidegate.facts.overlap import Overlap
 
 
 class Consumer:
@@ -240,6 +248,49 @@ def test_with_a_prefix_every_key_stands_behind_it(broker_url, redis_client):
 
     assert len(place.waiting()) == 2
     assert [key for key in redis_client.scan_iter() if not key.startswith(b"shop:")] == []
+
+
+def test_the_names_and_the_time_of_kombus_own_options_are_kept(broker_url, redis_client):
+    options = {"unacked_key": "mine", "unacked_index_key": "mine_index", "visibility_timeout": 60}
+    place = Place(redis_client)
+    place.taken = ["mine_index", "mine"]
+    with working(broker_url, **options) as consumer, guarded_producer(broker_url, options) as publish:
+        place.lives("w1")
+        assert publish() == "admitted"
+        taken = consumer.take()
+        assert publish() == "overlap_skipped"
+        taken.ack()
+        assert publish() == "admitted"
+        place.register(place.pop())
+        assert publish() == "overlap_skipped"
+        place.later(59_000)
+        assert publish() == "overlap_skipped"
+        place.later(2_000)
+        assert publish() == "admitted"
+        assert not redis_client.exists("unacked_index")
+
+
+@contextmanager
+def guarded_producer(url: str, options: dict[str, Any]) -> Iterator[Any]:
+    """What becomes of a message of the key "k" that is published through the gate's own channel."""
+    known.note("app", lambda: Given())
+    connection = kombu.Connection(url, transport_options=options)
+    producer = kombu.Producer(connection.channel())
+
+    def publish() -> str:
+        publication = Publication(guard=Guard(key="k", overlap=Overlap.SKIP))
+        name = str(uuid.uuid4())
+        with suppress(Skipped):
+            gatehouse.publish(
+                producer, name, "celery", publication=publication, tidegate=header.written(publication.guard)
+            )
+        return publication.outcome.value
+
+    try:
+        yield publish
+    finally:
+        connection.release()
+        known.forget()
 
 
 def test_a_session_lives_as_long_as_its_channel(consumer, place):

@@ -58,10 +58,14 @@ class Admitting(stock.Channel):  # type: ignore[misc]
         """Kombu 5.7: the commands of many messages in one go."""
         from tidegate.act.gate.batch import GateBatch
 
-        ours = self._policies()
-        return (
-            GateBatch(self, max_size, ours[1].timeout_s) if ours is not None else super().create_publish_batch(max_size)
-        )
+        try:
+            ours = self._policies()
+        except Exception as error:  # noqa: BLE001
+            openings.note("python", repr(error))
+            ours = None
+        if ours is None:
+            return super().create_publish_batch(max_size)
+        return GateBatch(self, max_size, ours[1].timeout_s)
 
     # What is told to the script
 
@@ -99,6 +103,9 @@ class Admitting(stock.Channel):  # type: ignore[misc]
             own = policies.bound_of(bound.dead_letter)
             terms.dead_letter_list = self.global_keyprefix + bound.dead_letter
             terms.dead_letters = own.max_length if own is not None and own.max_length else terms.dead_letters
+        if self.ack_emulation:
+            terms.unacked_index = self.global_keyprefix + self.unacked_index_key
+            terms.visibility_ms = int(self.visibility_timeout * 1000)
         if len(self._terms) >= MOST_QUEUES:
             self._terms.clear()
         self._terms[queue, is_task] = terms

@@ -2,8 +2,8 @@
 
 A batch is decided on when it is flushed, so an outcome reaches its caller only there: what was let in is in, and
 `QueueFull` says how many were not. A full buffer that Kombu flushes on the way keeps its refusals for the end, or the
-rest of the batch would be thrown away. A message that another run stands in for is counted and journaled; its caller
-has the result of a message that will not run, for it was given out before.
+rest of the batch would be thrown away. The caller of a message that another run stands in for has its result already:
+it is set to REVOKED, for that message will not run.
 
 Imported only where Kombu has batches.
 """
@@ -12,7 +12,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from tidegate.act.gate import stock
+from tidegate.act.gate import stock, telling
 from tidegate.act.gate.letters import Company, Letter
 from tidegate.act.gate.skipped import Skipped
 from tidegate.broker.patience import waiting_at_most
@@ -146,8 +146,8 @@ class GateBatch(stock.redis.PublishBatch):  # type: ignore[misc]
             self.channel.settle(letter, answer)
         except NotPublished as error:
             self._refused.append(error)
-        except Skipped:
-            return
+        except Skipped as skipped:
+            telling.of_result_given_out(letter, skipped.pending)
 
 
 def _of_many(letter: Letter, company: Company) -> Call:

@@ -17,6 +17,8 @@ from tidegate.facts.gate import HEADER, Bound, Guard, Outcome, Overflow
 REFUSED = (Outcome.QUEUE_FULL, Outcome.MEMORY_FULL, Outcome.DEAD_LETTERED)
 #: The bound of a dead-letter queue that has none of its own.
 DEAD_LETTERS = 10_000
+#: Kombu's default.
+VISIBILITY_MS = 3_600_000
 
 _NO_BOUND = Bound()
 _NO_GUARD = Guard()
@@ -47,6 +49,9 @@ class Terms:
     ceiling: str
     dead_letter_list: str = ""
     dead_letters: int = DEAD_LETTERS
+    #: Where, and how long (ms), a message is held that was taken by a worker of which nothing is known.
+    unacked_index: str = ""
+    visibility_ms: int = VISIBILITY_MS
 
     @property
     def drops(self) -> bool:
@@ -174,6 +179,8 @@ class Letter:
             self.lists.expires_ms,
             bound.dead_letter,
             terms.dead_letters,
+            terms.unacked_index,
+            terms.visibility_ms,
         ]
 
 

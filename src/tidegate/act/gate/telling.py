@@ -6,7 +6,7 @@ from typing import Any
 from kombu.utils.encoding import bytes_to_str
 from kombu.utils.json import loads
 
-from tidegate.act.gate.after import tell
+from tidegate.act.gate.after import settle, tell
 from tidegate.act.gate.letters import Letter
 from tidegate.facts.gate import Outcome
 
@@ -26,6 +26,18 @@ def of_dropped(letter: Letter, payload: bytes | str) -> None:
         log.warning("a dropped message can't be read", exc_info=True)
         return
     _safely(Outcome.DROPPED_HEAD, letter, headers, "drop-head")
+
+
+def of_result_given_out(letter: Letter, pending: str) -> None:
+    """Another run stands in for a message whose result its caller has already: nobody must wait for that for ever."""
+    headers = letter.read().get("headers") or {}
+    id_ = headers.get("id")
+    if not isinstance(id_, str) or id_ == pending or headers.get("ignore_result"):
+        return
+    try:
+        settle(letter.terms.app, id_, f"not published, for {pending} is pending")
+    except Exception:
+        log.warning("could not set the result of a message that was skipped", exc_info=True)
 
 
 def _why(letter: Letter, outcome: Outcome) -> str:
