@@ -18,22 +18,27 @@ STOCK, GATE = stock.Transport, GateTransport
 def consuming(transport, url, *queues, callback=None, no_ack=False, prefetch=0, **options):
     """A connection that consumes the queues; `callback(message)` instead of keeping them in `taken`."""
     known.note("the tests", Given)
-    with kombu.Connection(url, transport=transport, transport_options=options) as connection:
-        channel = connection.default_channel
-        channel.basic_qos(0, prefetch, False)
-        taken = []
-        consumer = connection.Consumer(
-            [kombu.Queue(name, routing_key=name) for name in queues],
-            on_message=callback or taken.append,
-            accept=["json"],
-            no_ack=no_ack,
-            channel=channel,
-        )
-        consumer.consume()
-        connection.taken = taken
-        yield connection
-    known.forget()
-    channel._disconnect_pools()  # what is put back on closing opens one again, and stock leaves it to the collector
+    channel = None
+    try:
+        with kombu.Connection(url, transport=transport, transport_options=options) as connection:
+            channel = connection.default_channel
+            channel.basic_qos(0, prefetch, False)
+            connection.taken = []
+            consumer = connection.Consumer(
+                [kombu.Queue(name, routing_key=name) for name in queues],
+                on_message=callback or connection.taken.append,
+                accept=["json"],
+                no_ack=no_ack,
+                channel=channel,
+            )
+            consumer.consume()
+            yield connection
+    finally:
+        known.forget()
+        if (
+            channel is not None
+        ):  # what is put back on closing opens its pool again, and stock leaves it to the collector
+            channel._disconnect_pools()
 
 
 def drain(connection, count, timeout_s=10.0):

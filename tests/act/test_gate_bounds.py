@@ -2,6 +2,7 @@
 
 import time
 
+import kombu
 import pytest
 
 from gatehouse import Given, gated
@@ -247,6 +248,18 @@ def test_spilled_messages_enter_in_their_order_when_there_is_room(broker_url):
         gate.publish(6)
         assert (gate.waiting(), gate.spilled()) == (["3", "4"], ["5", "6"])
         assert gate.counts() == {"spilled|q": 5}
+
+
+def test_what_was_spilled_is_purged_and_deleted_with_its_queue(broker_url):
+    with gated(broker_url, prefix="app:", q=Bound(max_length=1, overflow=Overflow.SPILL)) as gate:
+        for n in range(3):
+            gate.publish(n, priority=9 * (n % 2))
+        kombu.Queue("q", kombu.Exchange("q"), routing_key="q", channel=gate.producer.channel).declare()
+        assert gate.producer.channel.queue_purge("q") == 3
+        for n in range(3):
+            gate.publish(n)
+        gate.producer.channel.queue_delete("q")
+        assert (gate.waiting(), gate.spilled(), gate.spilled(step=9)) == ([], [], [])
 
 
 def test_the_more_urgent_of_the_spilled_enter_first(broker_url):

@@ -13,16 +13,16 @@ import redis
 from gatehouse import list_of
 
 PRODUCER = Path(__file__).parent / "bounded_producer.py"
-BOUND, SECONDS = 20, 0.7
+BOUND, SECONDS = 20, 0.5
 
 
-@pytest.mark.parametrize("overflow", ["reject-publish", "drop-head", "block", "spill"])
+@pytest.mark.parametrize("overflow", ["reject-publish", "drop-head", "spill"])
 def test_no_producer_is_ever_a_message_ahead_of_the_bound(broker_url, redis_client, overflow):
     producers = [
         subprocess.Popen(
             [sys.executable, str(PRODUCER), broker_url, f"p{number}", str(SECONDS), str(BOUND), overflow],
             stdout=subprocess.PIPE,
-            env={**os.environ, "PYTHONPATH": str(PRODUCER.parents[1])},
+            env={**os.environ, "PYTHONPATH": os.pathsep.join([str(PRODUCER.parents[1]), *sys.path])},
             text=True,
         )
         for number in range(3)

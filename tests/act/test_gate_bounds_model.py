@@ -10,7 +10,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 import gatehouse
 from tidegate.act.gate import letters
-from tidegate.act.gate.letters import Letter, Lists
+from tidegate.act.gate.letters import Letter, Lists, Terms
 from tidegate.act.gate.publication import Publication
 from tidegate.broker.scripts import ADMIT
 from tidegate.demo.broker import PrivateBroker
@@ -80,20 +80,13 @@ class Histories(RuleBasedStateMachine):
         assert {name: int(many) for name, many in counts.items()} == self.model.counts
 
     def _publish(self, sent: Sent) -> tuple[Outcome, list[str]]:
-        others = [gatehouse.list_of("q", step, PREFIX) for step in STEPS]
-        target = others.pop(STEPS.index(sent.step))
-        message = message_of(sent)
+        steps = [sent.step, *(step for step in STEPS if step != sent.step)]
+        keys = [gatehouse.list_of("q", step, PREFIX) for step in steps]
         letter = Letter(
-            app=None,
-            queue="q",
-            message=message,
-            payload=json.dumps(message),
-            prefix=PREFIX,
-            lists=Lists(target, STEPS.index(sent.step) + 1, others),
-            bound=self.model.bound,
-            ceiling="",
-            dead_letter_list=f"{PREFIX}dead",
-            publication=Publication(exempt="chord" if sent.exempt else ""),
+            Terms(None, "q", PREFIX, self.model.bound, ceiling="", dead_letter_list=f"{PREFIX}dead"),
+            Lists(keys[0], STEPS.index(sent.step) + 1, keys),
+            json.dumps(message_of(sent)),
+            Publication(exempt="chord" if sent.exempt else ""),
         )
         answer = ADMIT.run(self.client, letter.keys(), letter.arguments())
         assert not letter.opened_by(answer), answer

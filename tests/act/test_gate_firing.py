@@ -236,6 +236,17 @@ def test_a_root_that_comes_back_while_a_newer_one_waits_is_dropped_and_its_firin
     assert place.open() == {second.id}
 
 
+@pytest.mark.parametrize("how", GONE, ids=lambda value: value.__name__)
+def test_a_root_that_comes_back_is_not_dropped_for_a_firing_that_may_be_gone(place, how):
+    first, second = root(overlap="skip"), root(overlap="skip")
+    assert place.publish(first, queue="roots") == ["admitted"]
+    place.take("dead/1", queue="roots")
+    in_progress(place, second)
+    how(place, second)
+
+    assert place.restore(first) == ["restored"]
+
+
 def test_a_newer_root_takes_the_place_of_one_that_waits(place):
     first = root(payload="replace")
     place.publish(first)

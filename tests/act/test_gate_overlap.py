@@ -279,7 +279,13 @@ def test_a_retry_of_the_same_task_always_enters_and_takes_the_mark_with_it(place
     assert place.publish(m.again()) == ["overlap_skipped", m.id]
 
 
-@pytest.mark.parametrize("state", PENDING, ids=lambda value: value.__name__)
+#: Nowhere at the moment, and nobody knows whether for good.
+UNSURE = [popped_by_stock, queue_deleted, acknowledged_by_stock]
+FORGOTTEN = [state for state in GONE if state is not database_flushed]
+SURE = [state for state in PENDING if state not in UNSURE]
+
+
+@pytest.mark.parametrize("state", SURE, ids=lambda value: value.__name__)
 def test_what_may_not_be_refused_enters_and_leaves_the_mark_to_the_run_that_is_pending(place, state):
     m = Told()
     state(place, m)
@@ -378,7 +384,7 @@ def test_whatever_happens_to_an_older_message_of_the_key_the_mark_stays_with_the
     assert place.publish(older.again()) == ["overlap_skipped", newer.id]
 
 
-@pytest.mark.parametrize("state", [*PENDING, *RUNNING], ids=lambda value: value.__name__)
+@pytest.mark.parametrize("state", [*SURE, *RUNNING], ids=lambda value: value.__name__)
 def test_one_that_comes_back_while_a_newer_one_is_pending_or_running_is_dropped(place, state):
     older = Told(overlap="skip")
     held_by_a_dead_worker(place, older)
@@ -395,15 +401,13 @@ def test_one_that_comes_back_while_a_newer_one_is_pending_or_running_is_dropped(
     assert [fields[b"what"] for _, fields in place.client.xrange("tidegate:journal")] == [b"superseded"]
 
 
-@pytest.mark.parametrize("state", GONE, ids=lambda value: value.__name__)
-def test_one_that_comes_back_while_none_is_pending_takes_its_mark_again(place, state):
+@pytest.mark.parametrize("state", [*UNSURE, *FORGOTTEN], ids=lambda value: value.__name__)
+def test_one_that_comes_back_while_none_is_surely_pending_takes_its_mark_again(place, state):
     older = Told(overlap="skip")
     held_by_a_dead_worker(place, older)
     place.client.hdel(place.key("marks"), "k")
     place.lives("w1")
     state(place, older.again())
-    if state in (database_flushed,):
-        return
 
     assert place.restore(older) == ["restored"]
     assert place.waiting()[0].id == older.id

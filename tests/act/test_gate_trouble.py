@@ -5,9 +5,10 @@ import logging
 import kombu.exceptions
 import pytest
 import redis
-from gatehouse import Given, gated
 
+from gatehouse import Given, gated
 from tidegate.act.gate import admitting, openings, telling
+from tidegate.act.gate.known import known
 from tidegate.broker.scripts import ADMIT, PUSH
 from tidegate.errors import BrokerFull, QueueFull
 from tidegate.facts.gate import Bound, Outcome, Overflow
@@ -69,6 +70,17 @@ def test_a_bug_of_ours_opens_the_gate(broker_url, monkeypatch):
             gate.publish(n)
         assert gate.waiting() == ["0", "1", "2"]
         assert admitting.openings.take() == {"python": 3}
+
+
+def test_settings_that_cannot_be_used_any_more_open_the_gate(broker_url, monkeypatch):
+    with gated(broker_url, q=BOUNDED) as gate:
+        monkeypatch.setattr(known, "of", lambda client: 1 / 0)
+        for n in range(3):
+            gate.publish(n)
+        if hasattr(gate.producer, "batch"):
+            with gate.producer.batch():
+                gate.publish(3)
+        assert gate.waiting()[:3] == ["0", "1", "2"]
 
 
 def test_a_listener_that_fails_changes_nothing(broker_url, monkeypatch):

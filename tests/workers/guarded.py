@@ -58,9 +58,9 @@ def rejecting(name="x"):
     raise Reject("no", requeue=False)
 
 @app.task(name="spread", ignore_result=True)
-def spread(children):
+def spread(name, children=3):
     for number in range(children):
-        early.delay(f"child{number}")
+        early.delay(f"{name}child{number}")
 """
 
 

@@ -25,14 +25,8 @@ def worker(site, celery_worker):
     site.over()
 
 
-def pending(site) -> int:
-    """Messages of the key that wait, or that a worker has in hand."""
-    return sum(site.client.llen(queue) for queue in ("celery",)) + site.client.hlen("unacked")
-
-
 def test_what_a_killed_worker_held_does_not_block_and_is_dropped_when_it_comes_back_beside_a_newer_one(site, worker):
-    soon = "app.conf.broker_transport_options = {'visibility_timeout': 6, 'unacked_restore_interval': 1}\n"
-    first = worker("-n", "one@%h", source=soon)
+    first = worker("-n", "one@%h")
     assert site.publish("late", "a", overlap="buffer_one")
     site.started("a")
     assert site.publish("late", "b", overlap="buffer_one")
@@ -40,18 +34,20 @@ def test_what_a_killed_worker_held_does_not_block_and_is_dropped_when_it_comes_b
     eventually(lambda: site.state("late#k") == "held")
     first.signal(signal.SIGKILL)
     assert not site.publish("late", "c", overlap="buffer_one")
-    second = worker("-n", "one@%h", "-Q", "nothing", source=soon)
+    worker("-n", "one@%h", "-Q", "nothing")
 
     site.admitted_within(TWO_INTERVALS_S, "late", "d", overlap="buffer_one")
     newer = site.last
-    eventually(lambda: site.client.hlen("unacked") == 0, 40)
+    with site.app.connection() as connection:
+        qos = connection.channel().qos
+        qos.channel.visibility_timeout = 0
+        qos.restore_visible()
+    assert site.client.hlen("unacked") == 0
     assert site.client.hget("tidegate:gate:1:counts", "superseded|celery") == "2"
     assert site.client.llen("celery") == 1
-    assert {fields["id"] for _, fields in site.client.xrange("tidegate:journal") if fields["what"] == "superseded"} > {
-        held
-    }
-    assert newer not in {fields["id"] for _, fields in site.client.xrange("tidegate:journal")}
-    second.stop()
+    journal = [fields for _, fields in site.client.xrange("tidegate:journal") if fields["what"] == "superseded"]
+    assert held in {fields["id"] for fields in journal}
+    assert {fields["why"] for fields in journal} == {newer}
 
 
 def test_a_queue_that_is_deleted_and_a_database_that_is_flushed_block_nobody(site):
@@ -100,24 +96,11 @@ def test_after_a_restart_of_the_server_without_persistence_runs_go_on(private_br
 def test_the_firing_of_a_killed_worker_does_not_block_the_next_one(site, worker):
     first = worker("-n", "one@%h")
     options = {"overlap": "skip", "scope": "firing"}
-    assert site.publish("spread", 5, **options)
-    site.started("child0")
-    assert not site.publish("spread", 5, **options)
+    assert site.publish("spread", "a", **options)
+    site.started("achild0")
+    assert not site.publish("spread", "a", **options)
     first.signal(signal.SIGKILL)
     site.client.delete("celery")
     worker("-n", "one@%h", "-Q", "nothing")
 
-    site.admitted_within(TWO_INTERVALS_S, "spread", 5, **options)
-
-
-def test_a_firing_with_skip_ends_with_its_last_child(site, worker):
-    worker()
-    options = {"overlap": "skip", "scope": "firing"}
-    assert site.publish("spread", 3, **options)
-    for number in range(3):
-        site.started(f"child{number}")
-        assert not site.publish("spread", 3, **options)
-        site.go(f"child{number}")
-
-    eventually(lambda: site.client.hlen("tidegate:gate:1:firings") == 0)
-    assert site.publish("spread", 3, **options)
+    site.admitted_within(TWO_INTERVALS_S, "spread", "a", **options)

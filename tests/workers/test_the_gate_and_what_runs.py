@@ -149,6 +149,19 @@ def test_one_for_later_is_pending_until_its_time(site, name):
     site.go(name)
 
 
+def test_a_firing_with_skip_ends_with_its_last_child(site, name):
+    options = {"overlap": "skip", "scope": "firing", "overlap_key": name}
+    assert site.publish("spread", name, **options)
+    for number in range(3):
+        site.started(f"{name}child{number}")
+    for number in range(3):
+        assert not site.publish("spread", name, **options)
+        site.go(f"{name}child{number}")
+
+    eventually(lambda: site.client.hlen("tidegate:gate:1:firings") == 0)
+    assert site.publish("spread", name, **options)
+
+
 def test_nothing_is_left_behind_when_all_have_ended(site, name):
     site.over()
     eventually(lambda: site.client.hlen("tidegate:gate:1:marks") == 0 and not site.client.hlen("unacked"))

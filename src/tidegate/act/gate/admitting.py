@@ -11,7 +11,7 @@ from typing import Any
 
 from tidegate.act.gate import letters, stock, telling
 from tidegate.act.gate.known import Policies, known
-from tidegate.act.gate.letters import Letter, Lists
+from tidegate.act.gate.letters import Letter, Lists, Terms
 from tidegate.act.gate.openings import openings
 from tidegate.act.gate.publication import current
 from tidegate.act.gate.skipped import Skipped
@@ -22,8 +22,8 @@ from tidegate.facts.gate import Bound, Outcome, Overflow
 
 #: After a server refused our scripts for good: so long messages take Kombu's own way, then it is asked again.
 SHUT_OUT_S = 60.0
-#: Queues come and go: when so many lists are known, all are forgotten.
-MOST_LISTS = 1000
+#: Queues come and go: when so many are known, all are forgotten.
+MOST_QUEUES = 1000
 #: The pauses of a publisher that waits for room, in seconds: the first, and the longest. Half of each is by chance.
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.05, 0.5
 
@@ -35,7 +35,10 @@ class Admitting(stock.Channel):  # type: ignore[misc]
     _shut_out_until = float("-inf")
     _cached_client: Any = None
 
+    _expires: dict[str, int] = {}  # noqa: RUF012  newer channels have their own
+
     def __init__(self, *args: Any, **kwargs: Any) -> None:
+        self._terms: dict[tuple[str, bool], Terms] = {}
         self._known_lists: dict[tuple[str, int], Lists] = {}
         super().__init__(*args, **kwargs)
 
@@ -55,19 +58,14 @@ class Admitting(stock.Channel):  # type: ignore[misc]
         """Kombu 5.7: the commands of many messages in one go."""
         from tidegate.act.gate.batch import GateBatch
 
-        ours = self._policies()
-        return (
-            GateBatch(self, max_size, ours[1].timeout_s) if ours is not None else super().create_publish_batch(max_size)
-        )
-
-    def _queue_bind(self, *args: Any, **kwargs: Any) -> Any:
         try:
-            return super()._queue_bind(*args, **kwargs)
-        except self.ResponseError as error:
-            # A worker that declares its queues gets stock's error, and goes on as it does.
-            if current() is not None and is_out_of_memory(error):
-                raise letters.broker_full(args[-1] if args else "?") from error
-            raise
+            ours = self._policies()
+        except Exception as error:  # noqa: BLE001
+            openings.note("python", repr(error))
+            ours = None
+        if ours is None:
+            return super().create_publish_batch(max_size)
+        return GateBatch(self, max_size, ours[1].timeout_s)
 
     # What is told to the script
 
@@ -85,51 +83,52 @@ class Admitting(stock.Channel):  # type: ignore[misc]
     def _policies(self) -> tuple[Any, Policies] | None:
         if self._ours[0] != known.edition:
             self._ours = (known.edition, known.of(self.connection.client))
+            self._terms.clear()
         return self._ours[1]
 
     def _addressed(self, queue: str, message: dict[str, Any], app: Any, policies: Policies) -> Letter:
         publication = current()
         is_task = publication is not None or "task" in (message.get("headers") or {})
         bound = policies.bound_of(queue) if is_task or policies.is_named(queue) else None
-        if (
-            bound is not None
-            and bound.overflow is Overflow.DROP_HEAD
-            and publication is not None
-            and publication.exempt
-        ):
+        terms = self._terms.get((queue, is_task))
+        if terms is None or terms.bound is not bound:
+            terms = self._new_terms(queue, is_task, bound, app, policies)
+        if publication is not None and publication.exempt and terms.drops:
             message = letters.kept(message, publication.exempt)
-        ceiling = letters.ceiling_of(policies) if is_task else ""
-        lists = self._lists(queue, message)
-        letter = Letter(
-            app, queue, message, text_of(message), self.global_keyprefix, lists, bound, ceiling, publication
-        )
+        return Letter(terms, self._lists(queue, message), text_of(message), publication, message)
+
+    def _new_terms(self, queue: str, is_task: bool, bound: Bound | None, app: Any, policies: Policies) -> Terms:
+        terms = Terms(app, queue, self.global_keyprefix, bound, letters.ceiling_of(policies) if is_task else "")
         if bound is not None and bound.dead_letter:
-            self._address_dead_letters(letter, bound.dead_letter, policies)
-        return letter
+            own = policies.bound_of(bound.dead_letter)
+            terms.dead_letter_list = self.global_keyprefix + bound.dead_letter
+            terms.dead_letters = own.max_length if own is not None and own.max_length else terms.dead_letters
+        if self.ack_emulation:
+            terms.unacked_index = self.global_keyprefix + self.unacked_index_key
+            terms.visibility_ms = int(self.visibility_timeout * 1000)
+        if len(self._terms) >= MOST_QUEUES:
+            self._terms.clear()
+        self._terms[queue, is_task] = terms
+        return terms
 
     def _lists(self, queue: str, message: dict[str, Any]) -> Lists:
-        step = self.priority(self._get_message_priority(message, reverse=False))
+        priority = message["properties"].get("priority")
+        lists = self._known_lists.get((queue, priority)) if type(priority) is int else None
         # Channels of Kombu before 5.7 know of no queues that expire.
-        expires_ms = getattr(self, "_expires", {}).get(queue) or 0
-        known = self._known_lists.get((queue, step))
-        if known is None or known.expires_ms != expires_ms:
-            known = self._new_lists(queue, step, expires_ms)
-        return known
-
-    def _new_lists(self, queue: str, step: int, expires_ms: int) -> Lists:
-        steps = [step, *(each for each in self.priority_steps if each != step)]
-        keys = [self.global_keyprefix + self._q_for_pri(queue, each) for each in steps]
-        if len(self._known_lists) >= MOST_LISTS:
-            self._known_lists.clear()
-        lists = Lists(keys[0], list(self.priority_steps).index(step) + 1, keys, expires_ms)
-        self._known_lists[queue, step] = lists
+        expires_ms = (self._expires.get(queue) or 0) if self._expires else 0
+        if lists is None or lists.expires_ms != expires_ms:
+            lists = self._new_lists(queue, message, expires_ms)
+            if len(self._known_lists) >= MOST_QUEUES:
+                self._known_lists.clear()
+            if type(priority) is int:
+                self._known_lists[queue, priority] = lists
         return lists
 
-    def _address_dead_letters(self, letter: Letter, queue: str, policies: Policies) -> None:
-        own: Bound | None = policies.bound_of(queue)
-        letter.dead_letter_list = self.global_keyprefix + queue
-        if own is not None and own.max_length:
-            letter.dead_letters = own.max_length
+    def _new_lists(self, queue: str, message: dict[str, Any], expires_ms: int) -> Lists:
+        step = self.priority(self._get_message_priority(message, reverse=False))
+        steps = [step, *(each for each in self.priority_steps if each != step)]
+        keys = [self.global_keyprefix + self._q_for_pri(queue, each) for each in steps]
+        return Lists(keys[0], list(self.priority_steps).index(step) + 1, keys, expires_ms)
 
     # What it answers
 
@@ -185,7 +184,7 @@ class Admitting(stock.Channel):  # type: ignore[misc]
             self._shut_out_until = time.monotonic() + SHUT_OUT_S
         openings.note("forbidden" if is_forbidden(error) else "script", repr(error))
         try:
-            super()._put(letter.queue, letter.message)
+            super()._put(letter.queue, letter.read())
         except self.ResponseError as plain:
             if is_out_of_memory(plain):
                 raise letters.broker_full(letter.queue) from plain

@@ -2,8 +2,8 @@
 
 A batch is decided on when it is flushed, so an outcome reaches its caller only there: what was let in is in, and
 `QueueFull` says how many were not. A full buffer that Kombu flushes on the way keeps its refusals for the end, or the
-rest of the batch would be thrown away. A message that another run stands in for is counted and journaled; its caller
-has the result of a message that will not run, for it was given out before.
+rest of the batch would be thrown away. The caller of a message that another run stands in for has its result already:
+it is set to REVOKED, for that message will not run.
 
 Imported only where Kombu has batches.
 """
@@ -12,7 +12,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from tidegate.act.gate import stock
+from tidegate.act.gate import stock, telling
 from tidegate.act.gate.letters import Company, Letter
 from tidegate.act.gate.skipped import Skipped
 from tidegate.broker.patience import waiting_at_most
@@ -31,33 +31,57 @@ class Call:
     letters: list[Letter]
 
 
+Entry = Letter | Call | tuple[str, Any]
+
+
 class GateBatch(stock.redis.PublishBatch):  # type: ignore[misc]
     """A batch of letters, and of Kombu's own commands where the gate has nothing to say."""
 
     def __init__(self, channel: Any, max_size: int, timeout_s: float | None) -> None:
         super().__init__(channel, max_size)
         self._timeout_s = timeout_s
-        self._entries: list[Letter | tuple[str, Any]] = []
+        self._entries: list[Entry] = []
         self._on_the_way = False
         self._refused: list[NotPublished] = []
         self._letters = 0
-        # What Kombu calls to buffer a command, and to send the buffer.
-        self.pipeline.entry = self._buffer
+        # What Kombu calls to send the buffer.
         self.pipeline.execute = self._execute
 
     def add(self, name: str, *args: Any) -> None:
         """One of Kombu's own commands."""
-        super().add("entry", (name, args))
+        self._entries.append((name, args))
 
     def add_letter(self, letter: Letter) -> None:
         """One message for the gate to decide on."""
-        super().add("entry", letter)
+        self._entries.append(letter if letter.company() is not None else _alone(letter))
+        letter.message = None
 
     def publish(self, message: Any, **kwargs: Any) -> Any:
-        """Stock's; a buffer that gets full is flushed, and its refusals wait for the end."""
+        """As stock's; a buffer that gets full is flushed, and its refusals wait for the end."""
+        self._check_usable()
+        before = len(self._entries)
+        try:
+            result = self.channel.basic_publish(message, _publish_batch=self, **kwargs)
+        except BaseException:
+            del self._entries[before:]
+            raise
+        self._buffered = len(self._entries)
+        if self._buffered >= self.max_size:
+            self._make_room(before)
+        return result
+
+    def _make_room(self, before: int) -> None:
+        """Sends the full buffer; where the commands of the last message are too many for it, without them."""
         self._on_the_way = True
         try:
-            return super().publish(message, **kwargs)
+            if before and self._buffered > self.max_size:
+                last = self._entries[before:]
+                del self._entries[before:]
+                self.flush()
+                self._entries.extend(last)
+                self._buffered = len(last)
+            if self._buffered >= self.max_size:
+                self.flush()
         finally:
             self._on_the_way = False
 
@@ -77,9 +101,6 @@ class GateBatch(stock.redis.PublishBatch):  # type: ignore[misc]
         """Stock's."""
         super().discard()
         self._entries.clear()
-
-    def _buffer(self, entry: Letter | tuple[str, Any]) -> None:
-        self._entries.append(entry)
 
     def _execute(self) -> None:
         entries, self._entries = self._entries, []
@@ -125,32 +146,38 @@ class GateBatch(stock.redis.PublishBatch):  # type: ignore[misc]
             self.channel.settle(letter, answer)
         except NotPublished as error:
             self._refused.append(error)
-        except Skipped:
-            return
+        except Skipped as skipped:
+            telling.of_result_given_out(letter, skipped.pending)
+
+
+def _of_many(letter: Letter, company: Company) -> Call:
+    return Call(MANY, letter.lists.keys, letter.arguments_of_many(company), [letter])
 
 
 def _alone(letter: Letter) -> Call:
     return Call(letter.script, letter.keys(), letter.arguments(), [letter])
 
 
-def _calls(entries: Iterable[Letter | tuple[str, Any]]) -> list[Call | tuple[str, Any]]:
+def _calls(entries: Iterable[Entry]) -> list[Call | tuple[str, Any]]:
     """As few as there can be: letters that need no decision of their own share one with others of their list, as long
     as none for the same queue was between them."""
     calls: list[Call | tuple[str, Any]] = []
     last: dict[str, tuple[Company | None, Call]] = {}
     for entry in entries:
-        if not isinstance(entry, Letter):
-            calls.append(entry)
+        if isinstance(entry, Letter):
+            company = entry.company()
+            known = last.get(entry.terms.queue)
+            if known is not None and known[0] == company:
+                known[1].letters.append(entry)
+                known[1].arguments.append(entry.payload)
+                continue
+            call = _alone(entry) if company is None else _of_many(entry, company)
+            last[entry.terms.queue] = company, call
+            calls.append(call)
             continue
-        company = entry.company
-        before = last.get(entry.queue)
-        if before is not None and company is not None and before[0] == company:
-            before[1].letters.append(entry)
-            before[1].arguments.append(entry.payload)
-            continue
-        call = _alone(entry) if company is None else Call(MANY, entry.lists.keys, entry.arguments_of_many(), [entry])
-        last[entry.queue] = company, call
-        calls.append(call)
+        if isinstance(entry, Call):
+            last[entry.letters[0].terms.queue] = None, entry
+        calls.append(entry)
     return calls
 
 

@@ -1,12 +1,14 @@
 """The channels of the gate: Kombu's own for Redis and Sentinel, with a gate before the queues.
 
-Each side is a mixin: `Admitting` publishes, `Fetching` takes, `Restoring` puts back. What none of them speaks of is Kombu's.
+Each side is a mixin: `Admitting` publishes, `Declaring` knows of queues, `Fetching` takes, `Restoring` puts back. What
+none of them speaks of is Kombu's.
 """
 
 from typing import Any
 
 from tidegate.act.gate import stock
 from tidegate.act.gate.admitting import Admitting
+from tidegate.act.gate.declaring import Declaring
 from tidegate.act.gate.fetching import Fetching
 from tidegate.act.gate.holding import GateQoS, Restoring
 from tidegate.broker.patience import patient
@@ -21,7 +23,7 @@ class Patient(stock.Channel):  # type: ignore[misc]
         return parameters
 
 
-class GateChannel(Admitting, Fetching, Restoring, Patient, stock.redis.Channel):  # type: ignore[misc]
+class GateChannel(Admitting, Declaring, Fetching, Restoring, Patient, stock.redis.Channel):  # type: ignore[misc]
     """The channel for one server."""
 
     QoS = GateQoS
@@ -29,7 +31,7 @@ class GateChannel(Admitting, Fetching, Restoring, Patient, stock.redis.Channel):
     connection_class_ssl = patient(stock.redis.Channel.connection_class_ssl)
 
 
-class GateSentinelChannel(Admitting, Fetching, Restoring, Patient, stock.redis.SentinelChannel):  # type: ignore[misc]
+class GateSentinelChannel(Admitting, Declaring, Fetching, Restoring, Patient, stock.redis.SentinelChannel):  # type: ignore[misc]
     """The channel for the master that sentinels name."""
 
     QoS = GateQoS

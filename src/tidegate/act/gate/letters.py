@@ -4,16 +4,21 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from kombu.utils.json import loads
+
+from tidegate.act.gate.failures import BrokerFull
 from tidegate.act.gate.known import Policies
 from tidegate.act.gate.publication import Publication
 from tidegate.broker.scripts import ADMIT, PUSH, Argument, Script
-from tidegate.errors import BrokerFull, QueueFull
+from tidegate.errors import QueueFull
 from tidegate.facts.gate import HEADER, Bound, Guard, Outcome, Overflow
 
 #: The outcomes that keep a message out.
 REFUSED = (Outcome.QUEUE_FULL, Outcome.MEMORY_FULL, Outcome.DEAD_LETTERED)
 #: The bound of a dead-letter queue that has none of its own.
 DEAD_LETTERS = 10_000
+#: Kombu's default.
+VISIBILITY_MS = 3_600_000
 
 _NO_BOUND = Bound()
 _NO_GUARD = Guard()
@@ -34,52 +39,89 @@ class Lists:
 
 
 @dataclass(slots=True)
-class Letter:
-    """One message, and what holds for it."""
+class Terms:
+    """What holds for every message to one queue."""
 
     app: Any
     queue: str
-    message: dict[str, Any]
-    payload: str
     prefix: str
-    lists: Lists
     bound: Bound | None
     ceiling: str
-    publication: Publication | None = None
     dead_letter_list: str = ""
     dead_letters: int = DEAD_LETTERS
+    #: Where, and how long (ms), a message is held that was taken by a worker of which nothing is known.
+    unacked_index: str = ""
+    visibility_ms: int = VISIBILITY_MS
+
+    @property
+    def drops(self) -> bool:
+        """Whether a waiting message may have to go."""
+        return self.bound is not None and self.bound.overflow is Overflow.DROP_HEAD
+
+    @property
+    def are_simple(self) -> bool:
+        """Whether many messages can be decided on together."""
+        return self.bound is None or not (self.bound.max_length_bytes or self.bound.overflow is Overflow.SPILL)
+
+
+@dataclass(slots=True)
+class Letter:
+    """One message, and what holds for it."""
+
+    terms: Terms
+    lists: Lists
+    payload: str
+    publication: Publication | None = None
+    message: dict[str, Any] | None = None
     guard: Guard = _NO_GUARD
     #: The short one, where there is nothing to decide.
     script: Script = PUSH
 
     def __post_init__(self) -> None:
-        publication = self.publication
+        publication, terms = self.publication, self.terms
         if publication is not None and publication.guard is not None:
             self.guard = publication.guard
-        if self.bound is not None or self.ceiling or self.guard is not _NO_GUARD:
+            self.script = ADMIT
+        elif terms.bound is not None or terms.ceiling:
             self.script = ADMIT
 
     @property
+    def queue(self) -> str:
+        """The queue that it goes to."""
+        return self.terms.queue
+
+    @property
+    def bound(self) -> Bound | None:
+        """The bound of its queue."""
+        return self.terms.bound
+
+    def read(self) -> dict[str, Any]:
+        """The message: a letter that waits keeps its text alone, or the collector had a thousand dictionaries to visit."""
+        return self.message if self.message is not None else loads(self.payload)
+
     def company(self) -> Company | None:
         """Who may be decided on together with it; None where it needs a decision of its own."""
-        bound = self.bound
+        if self.script is PUSH:
+            return self.lists.target, 0, ""
         if self.guard is not _NO_GUARD:
             return None
-        if self.script is PUSH or (self.publication is not None and self.publication.exempt):
+        if self.publication is not None and self.publication.exempt:
             return self.lists.target, 0, ""
-        if bound is not None and (bound.max_length_bytes or bound.overflow is Overflow.SPILL):
+        terms = self.terms
+        if not terms.are_simple:
             return None
-        return self.lists.target, (bound.max_length or 0) if bound is not None else 0, self.ceiling
+        return self.lists.target, (terms.bound.max_length or 0) if terms.bound is not None else 0, terms.ceiling
 
-    def arguments_of_many(self) -> list[Argument]:
+    def arguments_of_many(self, company: Company) -> list[Argument]:
         """ARGV of the script for its company, of which it is the first."""
-        _, most, ceiling = self.company or ("", 0, "")
-        return [self.prefix, self.queue, most, ceiling, self.lists.expires_ms, self.payload]
+        _, most, ceiling = company
+        return [self.terms.prefix, self.terms.queue, most, ceiling, self.lists.expires_ms, self.payload]
 
     @property
     def blocks(self) -> bool:
         """Whether its publisher waits for room."""
-        return self.bound is not None and self.bound.overflow is Overflow.BLOCK
+        bound = self.terms.bound
+        return bound is not None and bound.overflow is Overflow.BLOCK
 
     @property
     def block_s(self) -> float:
@@ -109,22 +151,23 @@ class Letter:
     def arguments(self, overflow: Overflow | None = None) -> list[Argument]:
         """ARGV of the script; another `overflow` than the bound's for the last try of `block`."""
         if self.script is PUSH:
-            few: list[Argument] = [self.payload, self.prefix, self.queue]
+            few: list[Argument] = [self.payload, self.terms.prefix, self.terms.queue]
             return [*few, self.lists.expires_ms] if self.lists.expires_ms else few
-        bound, guard, headers = self.bound or _NO_BOUND, self.guard, self.message.get("headers") or {}
+        terms, guard, message = self.terms, self.guard, self.read()
+        bound, headers = terms.bound or _NO_BOUND, message.get("headers") or {}
         return [
             self.payload,
-            self.prefix,
-            self.queue,
-            str(self.message["properties"].get("delivery_tag") or ""),
+            terms.prefix,
+            terms.queue,
+            str(message["properties"].get("delivery_tag") or ""),
             str(headers.get("id") or ""),
             str(headers.get("task") or ""),
             "" if self.publication is None else self.publication.exempt,
             bound.max_length or 0,
             bound.max_length_bytes or 0,
             (overflow or bound.overflow).value,
-            self.dead_letter_list,
-            self.ceiling,
+            terms.dead_letter_list,
+            terms.ceiling,
             guard.key,
             guard.overlap.value,
             guard.payload.value,
@@ -135,7 +178,9 @@ class Letter:
             self.lists.place,
             self.lists.expires_ms,
             bound.dead_letter,
-            self.dead_letters,
+            terms.dead_letters,
+            terms.unacked_index,
+            terms.visibility_ms,
         ]
 
 

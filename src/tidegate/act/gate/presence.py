@@ -32,6 +32,8 @@ EXPIRES_MS = 5000
 _SPACE = "tidegate:gate:1:"
 _UID = "tidegate.gate.running"
 _FINISH_S = 2.0
+#: What the server says, without the code before it, which redis-py takes off.
+_UNKNOWN_SCRIPT = "No matching script"
 
 _presence: "Presence | None" = None
 
@@ -139,8 +141,10 @@ class Presence:
     def _sweep(self) -> None:
         rest = (1, self._key("sweep"), self._prefix, self._visibility_ms, self._index, self._key("nodes"))
         answer = self._link.ask(("EVALSHA", SWEEP.digest, *rest))[0]
-        if isinstance(answer, Refusal) and answer.why.startswith("NOSCRIPT"):
-            self._asked(("EVAL", SWEEP.text, *rest))
+        if isinstance(answer, Refusal) and _UNKNOWN_SCRIPT in answer.why:
+            answer = self._link.ask(("EVAL", SWEEP.text, *rest))[0]
+        if isinstance(answer, Refusal):
+            openings.note("sweep", answer.why, "marks are only judged when somebody publishes")
 
     def _count(self) -> None:
         counts = openings.take()

@@ -12,8 +12,10 @@ from typing import Any, NamedTuple
 from celery._state import _task_stack, get_current_worker_task  # type: ignore[attr-defined]
 from celery.utils import uuid
 
+from tidegate import errors
 from tidegate.act.gate import header
 from tidegate.act.gate.after import settle
+from tidegate.act.gate.failures import BrokerFull, BrokerSilent
 from tidegate.act.gate.keys import NoKey
 from tidegate.act.gate.openings import openings
 from tidegate.act.gate.publication import Publication, begin, end
@@ -21,7 +23,7 @@ from tidegate.act.gate.rarely import Rarely
 from tidegate.act.gate.settings import Policies, policies
 from tidegate.act.gate.skipped import Skipped
 from tidegate.act.gate.workflow import RETRY, exempt, is_part
-from tidegate.errors import BrokerFull, QueueFull, TidegateError
+from tidegate.errors import QueueFull, TidegateError
 from tidegate.facts.gate import HEADER, Guard
 from tidegate.facts.overlap import Scope
 from tidegate.observe.probe.install import entry_of_beat
@@ -78,6 +80,8 @@ def _wrapped(app: Any, before: Callable[..., Any] | None) -> Callable[..., Any]:
             return _sent(app, original, name, args, kwargs, options)
         except Skipped as error:
             skipped = error
+        except errors.BrokerSilent as error:
+            raise BrokerSilent(*error.args) from error
         finally:
             end(here)
         if publication is not None and publication.given:
@@ -94,7 +98,7 @@ def _sent(app: Any, original: Callable[..., Any], name: str, args: Any, kwargs: 
     Kombu's pool throws a connection away for any error that passes it: two new ones for every refusal, of a server that
     has enough to do.
     """
-    if any(options.get(own) is not None for own in ("producer", "publisher", "connection")):
+    if options.get("producer") or options.get("publisher") or options.get("connection"):
         return original(name, args, kwargs, **options)
     options.pop("producer", None)
     with app.producer_or_acquire() as producer:

@@ -6,7 +6,7 @@ from typing import Any
 from kombu.utils.encoding import bytes_to_str
 from kombu.utils.json import loads
 
-from tidegate.act.gate.after import tell
+from tidegate.act.gate.after import settle, tell
 from tidegate.act.gate.letters import Letter
 from tidegate.facts.gate import Outcome
 
@@ -15,7 +15,7 @@ log = logging.getLogger("tidegate.gate")
 
 def of_message(letter: Letter, outcome: Outcome) -> None:
     """The message that came was not simply let in."""
-    _safely(outcome, letter, letter.message.get("headers") or {}, _why(letter, outcome))
+    _safely(outcome, letter, letter.read().get("headers") or {}, _why(letter, outcome))
 
 
 def of_dropped(letter: Letter, payload: bytes | str) -> None:
@@ -28,6 +28,18 @@ def of_dropped(letter: Letter, payload: bytes | str) -> None:
     _safely(Outcome.DROPPED_HEAD, letter, headers, "drop-head")
 
 
+def of_result_given_out(letter: Letter, pending: str) -> None:
+    """Another run stands in for a message whose result its caller has already: nobody must wait for that for ever."""
+    headers = letter.read().get("headers") or {}
+    id_ = headers.get("id")
+    if not isinstance(id_, str) or id_ == pending or headers.get("ignore_result"):
+        return
+    try:
+        settle(letter.terms.app, id_, f"not published, for {pending} is pending")
+    except Exception:
+        log.warning("could not set the result of a message that was skipped", exc_info=True)
+
+
 def _why(letter: Letter, outcome: Outcome) -> str:
     if outcome in (Outcome.OVERLAP_SKIPPED, Outcome.REPLACED):
         return letter.guard.overlap.value
@@ -38,6 +50,6 @@ def _why(letter: Letter, outcome: Outcome) -> str:
 
 def _safely(outcome: Outcome, letter: Letter, headers: dict[str, Any], why: str) -> None:
     try:
-        tell(outcome, letter.queue, headers, why, letter.app)
+        tell(outcome, letter.queue, headers, why, letter.terms.app)
     except Exception:
         log.warning("could not tell of a message that was %s", outcome.value, exc_info=True)

@@ -5,7 +5,7 @@
 --        8 max_length · 9 max_length_bytes · 10 overflow · 11 dead-letter list ("") · 12 memory ceiling ("")
 --        13 guard key · 14 overlap · 15 payload policy · 16 scope · 17 firing · 18 entry · 19 retries
 --        20 place of KEYS[1] among the lists by urgency, from 1 · 21 x-expires of the queue in ms (0)
---        22 dead-letter queue · 23 its bound
+--        22 dead-letter queue · 23 its bound · 24 unacked_index · 25 visibility timeout in ms
 -- Answer {"admitted"} · {"admitted", "open", why} · {"spilled"} · {"dropped_head", payload…} (the new one is in, those
 --        went) · {"queue_full", depth, bound, limit} · {"memory_full", used, ceiling, "memory"}
 --        {"dead_lettered", depth, bound, limit} · {"overlap_skipped", id} · {"replaced", id}
@@ -80,6 +80,7 @@ if guarded then
   guard = {
     key = me.key, overlap = ARGV[14], payload_policy = ARGV[15], scope = ARGV[16], firing = ARGV[17], entry = ARGV[18],
     id = me.id, tag = ARGV[4], retries = tonumber(ARGV[19]) or 0, body = payload,
+    index = ARGV[24] ~= "" and ARGV[24] or nil, visibility_ms = ARGV[25],
   }
   now = gate_clock_ms()
   local answer = safely("overlap", overlap_decide, guard, now)

@@ -123,7 +123,7 @@ function overlap.newest_waits(look, key, tag, text)
     place.touched = nil
     redis.call("HSET", key, "n:" .. tag, cjson.encode(place))
   end
-  return true
+  return where ~= "missing" or not look.sure
 end
 
 function overlap.counts_as_open(look, key, field, value)
@@ -145,7 +145,7 @@ function overlap.is_open(look, entry, root)
       if overlap.counts_as_open(look, key, found[2][at], found[2][at + 1]) then return true end
     end
     scanned = scanned + #found[2] / 2
-    if scanned > overlap.most_scanned then return true end
+    if scanned > overlap.most_scanned then return not look.sure end
   until cursor == "0"
   overlap.close_if_over(look, entry, root)
   return false

@@ -50,7 +50,7 @@ function overlap.take_mark_again(look, g, list, element, newest)
   if not overlap.is_guarded(g) then return false end
   local m = overlap.mark_of(look, g.key)
   local own = m and m.tag == g.tag
-  if m and not own and overlap.counts(g, overlap.judged(look, g.key, m)) then return false end
+  if m and not own and overlap.counts(g, overlap.judged(look, g.key, m), true) then return false end
   overlap.set(look, g, list, element, own and not newest and m.at or nil)
   return true
 end

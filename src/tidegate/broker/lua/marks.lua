@@ -236,17 +236,19 @@ function overlap.judged(look, key, m)
   return where
 end
 
--- Whether the message of the mark is pending; for `skip` also whether it runs.
-function overlap.counts(g, where)
-  return where == "waiting" or where == "held" or where == "missing" or (where == "running" and g.overlap == "skip")
+-- Whether the message of the mark is pending, for `skip` also whether it runs. What is missing may be so; `sure`: it is not.
+function overlap.counts(g, where, sure)
+  return where == "waiting" or where == "held" or (where == "missing" and not sure) or (where == "running" and g.overlap == "skip")
 end
 
--- The mark of another message (or firing) that stands in the way of this one; nil where none does.
+-- The mark of another message (or firing) that stands in the way of this one; nil where none does. `own_tag` is that of
+-- a message that comes back: it is dropped only for what is surely there.
 function overlap.in_the_way(look, g, own_tag)
   local m = overlap.mark_of(look, g.key)
+  look.sure = own_tag ~= nil
   if m and m.tag ~= own_tag then
     local where = overlap.judged(look, g.key, m)
-    if overlap.counts(g, where) then return m, where end
+    if overlap.counts(g, where, look.sure) then return m, where end
   end
   if g.scope == "firing" and overlap.in_firing(g) then
     local root = overlap.open_in_the_way(look, g)
@@ -322,7 +324,7 @@ local function overlap_admit(g, list, now_ms)
   if overlap.is_guarded(g) then
     -- What may not be refused does not take the mark of another run that is pending.
     local m = overlap.must_enter(g) and overlap.mark_of(look, g.key)
-    if not m or m.id == g.id or not overlap.counts(g, overlap.judged(look, g.key, m)) then
+    if not m or m.id == g.id or not overlap.counts(g, overlap.judged(look, g.key, m), true) then
       overlap.set(look, g, list, g.body)
       marked = true
     end
