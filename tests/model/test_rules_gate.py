@@ -111,11 +111,11 @@ def test_messages_are_refused_or_dropped(row):
     Row("never", counted({}), OK, ["never opened"]),
     Row(
         "while watched", counted({("open", "noperm"): 5}, {("open", "noperm"): 1}), WARNING,
-        ["for 4 messages in 10 s", "noperm"], {"opened": {"noperm": 5}, "opened_now": {"noperm": 4}}, remedy="ACL",
+        ["opened 4 times in 10 s", "noperm"], {"opened": {"noperm": 5}, "opened_now": {"noperm": 4}}, remedy="ACL",
     ),
     Row(
         "once, and no more", counted({("open", "noperm"): 1}, {("open", "noperm"): 1}), INFO,
-        ["1 message so far, not while watched"], remedy="ACL",
+        ["1 time so far, not while watched"], remedy="ACL",
     ),
     Row("the counts can't be read", counted(HIDDEN), INFO, unknown=["opened"]),
 )  # fmt: skip

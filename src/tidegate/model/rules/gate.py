@@ -144,7 +144,7 @@ def _opened(case: Case) -> Iterable[Finding]:
         Finding(
             rule="TG142",
             level=Level.WARNING if now else Level.INFO,
-            sentence=f"The gate opened for {plural(sum(times.values()), 'message')} {when}: {why}.",
+            sentence=f"The gate opened {plural(sum(times.values()), 'time')} {when}: {why}.",
             evidence={"opened": dict(ever), "opened_now": dict(now)},
             remedy="Mend what it names: an ACL that misses a command, a read-only replica, keys of another version.",
         )
