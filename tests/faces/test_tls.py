@@ -60,6 +60,7 @@ def test_trust_can_be_waived(tls_port: int, how: str) -> None:
     assert_harmless(call("peek", "celery", f"rediss://{HOST}:{tls_port}/0?{how}"))
 
 
+@pytest.mark.quiet
 def test_a_certificate_nobody_vouches_for_is_named(tls_port: int) -> None:
     assert_commands_say(f"rediss://:{SECRET}@{HOST}:{tls_port}/0", "is not trusted here: name its authority")
 

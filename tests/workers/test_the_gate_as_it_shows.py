@@ -23,11 +23,11 @@ tidegate.install(app)
 app.conf.tidegate_queues = {"celery": {"max_length": 100}, "full": {"max_length": 3, "x-overflow": "drop-head"}}
 app.conf.tidegate_gate_memory = "1GB"
 
-@app.task(name="nap", ignore_result=True, overlap="buffer_one")
+@app.task(name="nap", ignore_result=True, overlap="buffer_one", shared=False)
 def nap(seconds):
     time.sleep(seconds)
 
-@app.task(name="add", ignore_result=True)
+@app.task(name="add", ignore_result=True, shared=False)
 def add(number):
     pass
 """
@@ -36,7 +36,7 @@ PLAIN = APP.replace("tidegate.install(app)\n", "tidegate.install(app, gate=False
 
 @pytest.fixture
 def publisher(broker_url, tmp_path, monkeypatch):
-    """The same application in this process."""
+    """The same application in this process; its tasks are not shared, or those of other tests would be shadowed."""
     (tmp_path / "gated_proj.py").write_text(APP)
     monkeypatch.syspath_prepend(str(tmp_path))
     monkeypatch.setenv("CELERY_BROKER_URL", broker_url)
