@@ -222,6 +222,8 @@ def test_a_dead_letter_queue_keeps_its_newest(broker_url):
                 continue
         assert gate.waiting("dead") == ["3", "4"]
         assert gate.counts() == {"dead_lettered|q": 4, "dropped_head|dead": 2}
+        gone = [(one["id"], one["why"]) for one in gate.journal() if one["what"] == "dropped_head"]
+        assert sorted(gone) == [("1", "max_length 2"), ("2", "max_length 2")]
 
 
 def test_block_waits_for_room_and_is_refused_when_its_time_is_over(broker_url):

@@ -85,7 +85,7 @@ def _wrapped(app: Any, before: Callable[..., Any] | None) -> Callable[..., Any]:
         finally:
             end(here)
         if publication is not None and publication.given:
-            settle(app, options["task_id"], f"not published, for {skipped} is pending")
+            settle(app, options["task_id"], f"not published, for {skipped.pending} is pending")
         return _result_of(app, skipped.pending, options)
 
     send_task.tidegate = before  # type: ignore[attr-defined]
