@@ -69,7 +69,7 @@ UNSEEN = Row(
         "full, and the oldest goes: as it was asked for",
         waiting(100, Bound(max_length=100, overflow=Overflow.DROP_HEAD)), WARNING, ["drops the oldest"],
     ),
-    Row("more than the bound: somebody has no gate", waiting(130), CRITICAL, ["130 %", "publish past it"]),
+    Row("more than the bound: somebody has no gate", waiting(130), CRITICAL, ["130 %", "published past the gate or while it was open"]),
     Row(
         "the fuller of two limits counts, here bytes: 50 messages of 800",
         waiting(50, Bound(max_length=100, max_length_bytes=50_000)), WARNING, ["80 %", "39.1 KB of 48.8 KB"],
@@ -111,11 +111,11 @@ def test_messages_are_refused_or_dropped(row):
     Row("never", counted({}), OK, ["never opened"]),
     Row(
         "while watched", counted({("open", "noperm"): 5}, {("open", "noperm"): 1}), WARNING,
-        ["for 4 messages in 10 s", "noperm"], {"opened": {"noperm": 5}, "opened_now": {"noperm": 4}}, remedy="ACL",
+        ["opened 4 times in 10 s", "noperm"], {"opened": {"noperm": 5}, "opened_now": {"noperm": 4}}, remedy="ACL",
     ),
     Row(
         "once, and no more", counted({("open", "noperm"): 1}, {("open", "noperm"): 1}), INFO,
-        ["1 message so far, not while watched"], remedy="ACL",
+        ["opened 1 time so far, not while watched"], remedy="ACL",
     ),
     Row("the counts can't be read", counted(HIDDEN), INFO, unknown=["opened"]),
 )  # fmt: skip

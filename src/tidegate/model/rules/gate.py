@@ -70,7 +70,7 @@ def _full(queue: QueueGated, share: float) -> Finding:
     sentence = f"{queue.name} is at {percent(share)} of its bound ({_limits(queue)}): {_then(queue, full)}."
     if known(queue.depth) and known(queue.max_length) and queue.max_length and queue.depth > queue.max_length:
         sentence += (
-            " Nobody with the gate lets it grow beyond: others publish past it, or the backlog is older than the bound."
+            " What is beyond is exempt, was published past the gate or while it was open, or is older than the bound."
         )
     refuses = queue.overflow in (Overflow.REJECT_PUBLISH, Overflow.REJECT_PUBLISH_DLX, Overflow.BLOCK)
     return Finding(
@@ -144,7 +144,7 @@ def _opened(case: Case) -> Iterable[Finding]:
         Finding(
             rule="TG142",
             level=Level.WARNING if now else Level.INFO,
-            sentence=f"The gate opened for {plural(sum(times.values()), 'message')} {when}: {why}.",
+            sentence=f"The gate opened {plural(sum(times.values()), 'time')} {when}: {why}.",
             evidence={"opened": dict(ever), "opened_now": dict(now)},
             remedy="Mend what it names: an ACL that misses a command, a read-only replica, keys of another version.",
         )
