@@ -201,7 +201,7 @@ def test_a_refused_message_is_kept_in_the_dead_letter_queue(broker_url):
     with gated(broker_url, q=dead) as gate:
         gate.publish("a")
         with pytest.raises(
-            QueueFull, match="1 message waits, its max_length is 1; .*the message is kept in 'dead'"
+            QueueFull, match=r"1 message waits, its max_length is 1; .*the message is kept in 'dead'"
         ) as refused:
             gate.publish("b")
         assert refused.value.dead_letter == "dead"

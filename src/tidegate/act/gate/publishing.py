@@ -129,7 +129,7 @@ def _prepared(app: Any, name: str, args: Any, kwargs: Any, options: dict[str, An
     except TidegateError:
         raise
     except Exception as error:  # noqa: BLE001  the gate is open where it does not work
-        openings.note("python", f"{name}: {error!r}")
+        openings.note("python", f"{name}: {type(error).__name__}: {error}")
         return None
 
 
