@@ -296,17 +296,21 @@ def test_a_firing_of_three_thousand_children_takes_no_more_memory_than_one_of_te
     assert sizes[1] < 2000
 
 
+@pytest.mark.quiet
 def test_three_thousand_children_in_a_dead_workers_hands_are_put_down_in_steps_of_some_milliseconds(place):
     first = root(overlap="skip")
-    in_progress(place, first, 3000)
-    while place.waiting_count():
-        place.fetch()
-    place.dies("w1")
+    in_progress(place, first, 1)
+    place.take("dead/1")
+    pipe = place.client.pipeline(transaction=False)
+    for number in range(3000):
+        pipe.hset(place.key(f"firing:{first.id}"), f"t:{number}", f"held dead/1 {number} 1")
+        pipe.zadd(place.taken[0], {str(number): number})
+    pipe.execute()
     worst_s, tries = 0.0, 0
     while place.open():
         before = time.perf_counter()
         place.sweep()
         worst_s, tries = max(worst_s, time.perf_counter() - before), tries + 1
 
-    assert tries <= 3
+    assert 1 < tries <= 3
     assert worst_s < 0.1

@@ -217,4 +217,4 @@ def model(redis_client):
 
 
 def test_the_mark_does_what_the_model_says(model):
-    run_state_machine_as_test(model, settings=settings(max_examples=80, stateful_step_count=30, deadline=None))
+    run_state_machine_as_test(model, settings=settings(max_examples=50, stateful_step_count=30, deadline=None))

@@ -126,6 +126,7 @@ def test_zombies_and_processes_that_have_ended_are_not_alive():
 
     assert not is_alive(process.pid)
     assert is_alive(os.getpid())
+    assert is_alive(140_234_567_890_123), "what gevent calls the process of a greenlet"
     assert not this_process().is_gone()
 
 

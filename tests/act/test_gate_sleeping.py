@@ -102,7 +102,11 @@ def test_a_sleeper_who_finds_more_than_one_message_wakes_the_next(broker_url, re
 
 def test_a_token_for_a_queue_that_is_not_taken_from_is_passed_on(broker_url, redis_client, put):
     """The first is at its limit with a message of another queue when the bell rings; the second gets what it rang for."""
-    with consuming(GATE, broker_url, "a", "q", prefetch=1) as first, consuming(GATE, broker_url, "q") as second:
+    in_order = {"queue_order_strategy": "sorted"}
+    with (
+        consuming(GATE, broker_url, "a", "q", prefetch=1, **in_order) as first,
+        consuming(GATE, broker_url, "q") as second,
+    ):
         fall_asleep(first, redis_client)
         fall_asleep(second, redis_client, 2)
         with redis_client.pipeline(transaction=True) as both:
@@ -146,7 +150,8 @@ def test_an_idle_worker_sends_no_more_commands_than_stock(broker_url, redis_clie
 
 
 def test_a_message_that_nobody_rang_for_is_found_when_the_sleep_is_over(broker_url, redis_client):
-    with consuming(GATE, broker_url, "q", polling_interval=0.1) as connection:
+    with consuming(GATE, broker_url, "q") as connection:
+        connection.default_channel.brpop_timeout = 0.1
         fall_asleep(connection, redis_client)
         redis_client.lpush("q", raw(1))
         began = time.monotonic()

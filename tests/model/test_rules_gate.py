@@ -115,7 +115,7 @@ def test_messages_are_refused_or_dropped(row):
     ),
     Row(
         "once, and no more", counted({("open", "noperm"): 1}, {("open", "noperm"): 1}), INFO,
-        ["opened 1 time so far, not while watched"], remedy="ACL",
+        ["1 time so far, not while watched"], remedy="ACL",
     ),
     Row("the counts can't be read", counted(HIDDEN), INFO, unknown=["opened"]),
 )  # fmt: skip

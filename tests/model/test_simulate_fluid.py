@@ -258,3 +258,13 @@ def test_the_mode_of_a_scenario_says_which_of_the_two_it_is():
 
     assert outcome(scenario).mode == "events"
     assert outcome(replace(scenario, run=replace(scenario.run, mode="fluid"))).mode == "fluid"
+
+
+def test_a_task_of_which_a_firing_brings_next_to_none_changes_nothing():
+    entry = an_entry(task="parent", overlap=Overlap.BUFFER_ONE, scope=Scope.FIRING)
+
+    def messages(children):
+        parent = a_task(name="parent", run=Constant(0.5), children=children)
+        return fluid(a_scenario(entry, tasks=(parent, a_task(name="child", run=Constant(0.5))), lasts_s=100.0)).messages
+
+    assert messages({"child": 1e-300}) == messages({})

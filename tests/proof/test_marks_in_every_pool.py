@@ -1,11 +1,15 @@
 """The end of a run clears its mark in every pool, and in pool processes that are spawned or replaced."""
 
+import signal
+
 import pytest
 
 from workers.guarded import APP, eventually, guarded
 
 pytestmark = pytest.mark.proof
 
+#: Of two intervals of a second each.
+TWO_INTERVALS_S = 3.0
 OPTIONS = ["--without-mingle", "--without-gossip"]
 POOLS = {
     "prefork": (["-c", "1"], ""),
@@ -59,3 +63,16 @@ def test_a_firing_ends_with_its_last_run_in_every_pool(site, pool):
             site.started(f"t{turn}child{number}")
             site.go(f"t{turn}child{number}")
         eventually(lambda: site.client.hlen("tidegate:gate:1:firings") == 0)
+
+
+def test_the_firing_of_a_killed_worker_does_not_block_the_next_one(site, celery_worker):
+    first = celery_worker(APP, site.url, *OPTIONS, "-c", "1", "-n", "one@%h", environment=site.environment)
+    assert site.publish("spread", "a", "skip", scope="firing")
+    site.started("achild0")
+    assert not site.publish("spread", "a", "skip", scope="firing")
+    first.signal(signal.SIGKILL)
+    site.client.delete("celery")
+    celery_worker(APP, site.url, *OPTIONS, "-n", "one@%h", "-Q", "nothing", environment=site.environment)
+
+    site.admitted_within(TWO_INTERVALS_S, "spread", "a", overlap="skip", scope="firing")
+    site.over()

@@ -91,16 +91,3 @@ def test_after_a_restart_of_the_server_without_persistence_runs_go_on(private_br
         site.started("b")
         site.becomes("early#k", "running")
         site.over()
-
-
-def test_the_firing_of_a_killed_worker_does_not_block_the_next_one(site, worker):
-    first = worker("-n", "one@%h")
-    options = {"overlap": "skip", "scope": "firing"}
-    assert site.publish("spread", "a", **options)
-    site.started("achild0")
-    assert not site.publish("spread", "a", **options)
-    first.signal(signal.SIGKILL)
-    site.client.delete("celery")
-    worker("-n", "one@%h", "-Q", "nothing")
-
-    site.admitted_within(TWO_INTERVALS_S, "spread", "a", **options)

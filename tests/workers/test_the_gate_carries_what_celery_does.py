@@ -152,13 +152,15 @@ def test_a_message_of_a_killed_worker_comes_back_when_the_visibility_timeout_is_
 
 @pytest.mark.parametrize("settings", [{"worker_disable_prefetch": True}, {}], ids=["no prefetch", "autoscale"])
 def test_a_pool_takes_as_many_as_it_runs(settings, proj, notes, redis_client):
+    if settings and Celery(set_as_current=False).conf.get("worker_disable_prefetch") is None:
+        pytest.skip("this Celery always takes one more")
     app, start = proj({**settings, "worker_prefetch_multiplier": 1})
     start(*(["-c", "2"] if settings else ["--autoscale", "2,1"]))
     for number in range(4):
         app.signature("held").delay(str(number))
-    assert ran(notes, 2) == ["0", "1"]
+    assert sorted(ran(notes, 2)) == ["0", "1"]
     if settings:
         eventually(lambda: redis_client.llen("celery") == 2)
 
     notes.rpush("go", *range(4))
-    assert ran(notes, 4) == ["0", "1", "2", "3"]
+    assert sorted(ran(notes, 4)) == ["0", "1", "2", "3"]

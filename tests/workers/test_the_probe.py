@@ -131,12 +131,15 @@ def test_a_worker_that_stops_says_so_with_all_it_counted(broker_url, celery_work
     send(broker_url, "nap", 5)
     eventually(lambda: runs_of(broker_url, "nap").run.count > 0)
     send(broker_url, "nap", 5)
+    # A worker that is ended while it receives messages may wait for ever for its processes, also without the probe:
+    # stock Celery 5.7 did so in 6 of 50 tries.
+    eventually(lambda: sum("succeeded" in line for line in worker.last_lines(50)) == 10)
     worker.signal(signal.SIGTERM)
     assert worker.wait(15) == 0
     assert [seen.gone for seen in measured(broker_url).workers] == [True]
     done = runs_of(broker_url, "nap").run.count
     with_redis = whole(broker_url).runs[Key("nap", "celery")].outcomes["success"]
-    assert done == with_redis >= 5
+    assert done == with_redis == 10
 
 
 def test_a_stamp_that_can_t_be_true_leaves_the_run_counted_and_its_wait_not(broker_url, celery_worker):

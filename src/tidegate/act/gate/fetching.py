@@ -24,6 +24,7 @@ from tidegate.broker.scripts import Script
 FETCH = Script("door", "spill", "fetch", "marks", "firings", "fetched")
 BELL = "tidegate:gate:1:bell:"
 LOST = Script("lost")
+RING = Script("door", "ring")
 #: After an error of the script: so long stock Kombu takes the messages, then the script is tried again; twice as long
 #: after every further one.
 STAND_BACK_S = 30.0
@@ -109,8 +110,7 @@ class Fetching(stock.Channel):  # type: ignore[misc]
             queues = self._flight.queues
             self.client.connection.disconnect()
             self._in_poll = None
-            for queue in queues:
-                self._pass_on(queue)
+            self._pass_on(*queues)
         super().close()
 
     def _do_restore_message(self, payload: Any, exchange: str, routing_key: str, *args: Any, **kwargs: Any) -> None:
@@ -121,8 +121,7 @@ class Fetching(stock.Channel):  # type: ignore[misc]
         """Wakes who sleeps for the queues that messages went back to; to be called when they are there."""
         while self._restored:
             exchange, routing_key = self._restored.pop()
-            for queue in self._lookup(exchange, routing_key):
-                self._pass_on(queue)
+            self._pass_on(*self._lookup(exchange, routing_key))
 
     # How it is done
 
@@ -221,7 +220,13 @@ class Fetching(stock.Channel):  # type: ignore[misc]
         if not queues or not self.qos.can_consume():
             self._pass_on(rung)
             raise Empty
-        flight = self._send_fetch(queues, rung)
+        try:
+            flight = self._send_fetch(queues, rung)
+        except self.connection_errors:
+            raise
+        except Exception as error:
+            self._stand_back(error)
+            raise Empty from error
         return self._deliver_fetched(flight, self._answer(flight))
 
     def _deliver_fetched(self, flight: Flight, answer: Any) -> bool:
@@ -259,11 +264,12 @@ class Fetching(stock.Channel):  # type: ignore[misc]
             with self.conn_or_acquire() as client:
                 client.pipeline().zrem(self.unacked_index_key, tag).hdel(self.unacked_key, tag).execute()
 
-    def _pass_on(self, rung: str) -> None:
-        """Ring for another sleeper: there is something that this one does not take."""
+    def _pass_on(self, *queues: str) -> None:
+        """Ring for other sleepers: there is something, or may be, that this one does not take."""
         try:
             with self.conn_or_acquire() as client:
-                FETCH.run(client, (), (self.global_keyprefix, "0", "", rung, ""))
+                for queue in queues:
+                    RING.run(client, (), (self.global_keyprefix, queue))
         except (*self.connection_errors, self.ResponseError):
             _log.debug("could not ring for another worker", exc_info=True)
 

@@ -32,12 +32,12 @@ class Process:
 
 
 def is_alive(pid: int) -> bool:
-    """Whether there is such a process here, and it is no zombie."""
+    """Whether there is such a process here, and it is no zombie; what can be none, as the number of a greenlet, is alive."""
     try:
         os.kill(pid, 0)
     except ProcessLookupError:
         return False
-    except OSError:
+    except (OSError, OverflowError):
         return True
     return _started(pid) != _ZOMBIE
 

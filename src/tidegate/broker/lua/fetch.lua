@@ -8,6 +8,7 @@
 
 local TAIL = 4096
 local LARGEST = 1048576
+local FEW = 8
 local PROPERTIES = ', "properties": {'
 
 local function last_properties(text)
@@ -114,7 +115,15 @@ local function taken_from(list, raw)
   return { list, raw, tag or '' }
 end
 
+-- Many lists are mostly empty ones, and are asked for in one go.
+local function all_empty()
+  return lists > FEW and redis.call('EXISTS', unpack(KEYS, 3)) == 0
+end
+
 local function take()
+  if all_empty() then
+    return nil
+  end
   for list = 1, lists do
     local raw = redis.call('RPOP', KEYS[2 + list])
     if raw then
@@ -123,7 +132,7 @@ local function take()
   end
 end
 
--- Where all lists are empty, what was spilled may come in.
+-- Where all lists are empty and stay so, what was spilled may come in: then nobody took anything to make room for it.
 local function spilled()
   for list = 1, lists do
     local good, fed = pcall(feed, prefix, KEYS[2 + list])
@@ -134,7 +143,7 @@ local function spilled()
 end
 
 local taken = take()
-if not taken and spilled() then
+if not taken and ARGV[5] == '1' and spilled() then
   taken = take()
 end
 if not taken then

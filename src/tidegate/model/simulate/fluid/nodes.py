@@ -96,7 +96,14 @@ def _tree(number: int, spec: Entry | Arrivals, scenario: Scenario) -> Tree:
     if isinstance(spec, Entry):
         nodes[spec.task].bunch = float(spec.count)
     _expect(list(nodes.values()))
-    return Tree(spec, list(nodes.values()))
+    return Tree(spec, _brought(list(nodes.values())))
+
+
+def _brought(nodes: Sequence[Node]) -> list[Node]:
+    """Those of which a firing brings any; of a number next to nothing none would ever be whole."""
+    for node in nodes:
+        node.children = [(child, each) for child, each in node.children if child.per_firing > 0]
+    return [node for node in nodes if node.per_firing > 0]
 
 
 def _scatter_of(spec: Entry | Arrivals) -> float:
