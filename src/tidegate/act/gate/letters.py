@@ -209,8 +209,8 @@ def refusal(answer: Sequence[Any], letter: Letter) -> QueueFull:
     """The error for a message that was refused: what was found, and what to do."""
     outcome, depth, bound, limit = letter.outcome_of(answer), int(answer[1]), int(answer[2]), _text(answer[3])
     kept_in = letter.bound.dead_letter if outcome is Outcome.DEAD_LETTERED and letter.bound is not None else ""
-    waiting = f"{depth:,} messages wait," if depth != 1 else "1 message waits,"
-    message = _WHAT_TO_DO[limit].format(queue=letter.queue, depth=depth, bound=bound, waiting=waiting)
+    message = _WHAT_TO_DO[limit].format(queue=letter.queue, depth=depth, bound=bound)
+    message = message.replace(" full: 1 messages wait,", " full: 1 message waits,")
     if kept_in:
         message += f"; the message is kept in {kept_in!r}"
     return QueueFull(message, queue=letter.queue, depth=depth, bound=bound, limit=limit, dead_letter=kept_in)
@@ -218,7 +218,7 @@ def refusal(answer: Sequence[Any], letter: Letter) -> QueueFull:
 
 _WHAT_TO_DO = {
     "max_length": (
-        "queue {queue!r} is full: {waiting} its max_length is {bound:,}; "
+        "queue {queue!r} is full: {depth:,} messages wait, its max_length is {bound:,}; "
         "publish less or later, start more workers, or raise the bound in tidegate_queues"
     ),
     "max_length_bytes": (
