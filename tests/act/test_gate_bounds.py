@@ -200,7 +200,9 @@ def test_a_refused_message_is_kept_in_the_dead_letter_queue(broker_url):
     dead = Bound(max_length=1, overflow=Overflow.REJECT_PUBLISH_DLX, dead_letter="dead")
     with gated(broker_url, q=dead) as gate:
         gate.publish("a")
-        with pytest.raises(QueueFull, match="the message is kept in 'dead'") as refused:
+        with pytest.raises(
+            QueueFull, match=r"1 message waits, its max_length is 1; .*the message is kept in 'dead'"
+        ) as refused:
             gate.publish("b")
         assert refused.value.dead_letter == "dead"
         assert gate.waiting("dead") == ["b"]
@@ -222,6 +224,8 @@ def test_a_dead_letter_queue_keeps_its_newest(broker_url):
                 continue
         assert gate.waiting("dead") == ["3", "4"]
         assert gate.counts() == {"dead_lettered|q": 4, "dropped_head|dead": 2}
+        gone = [(one["id"], one["why"]) for one in gate.journal() if one["what"] == "dropped_head"]
+        assert sorted(gone) == [("1", "max_length 2"), ("2", "max_length 2")]
 
 
 def test_block_waits_for_room_and_is_refused_when_its_time_is_over(broker_url):

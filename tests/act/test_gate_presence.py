@@ -11,7 +11,7 @@ import pytest
 
 from tidegate.act.gate import running
 from tidegate.act.gate.openings import openings
-from tidegate.act.gate.presence import Presence
+from tidegate.act.gate.presence import EVERY_S, Presence
 from tidegate.act.gate.process import Process, is_alive, machine, this_process
 from tidegate.broker.address import parse_address
 from tidegate.broker.line import Line
@@ -58,6 +58,10 @@ def other(client, node, worker, process):
     client.hset("tidegate:gate:1:nodes", node, worker)
 
 
+def said_at(client, presence):
+    return json.loads(client.get(f"tidegate:gate:1:worker:{presence.worker}"))["as_of"]
+
+
 def lives(client, worker):
     return bool(client.exists(f"tidegate:gate:1:worker:{worker}"))
 
@@ -88,6 +92,22 @@ def test_a_worker_that_starts_declares_dead_whose_process_is_gone_and_who_had_it
 
     assert [name for name in ("gone", "reused", "before") if lives(redis_client, name)] == []
     assert [name for name in ("there", "alive", "odd") if not lives(redis_client, name)] == []
+
+
+def test_a_worker_that_lives_declares_dead_who_dies_beside_it(start, redis_client):
+    one = start("one@here")
+    eventually(lambda: redis_client.hexists("tidegate:gate:1:nodes", "one@here"))
+    process = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
+    other(redis_client, "two@here", "two", Process(machine(), process.pid, ""))
+    # What it says expires too late to be what the test sees.
+    redis_client.persist("tidegate:gate:1:worker:two")
+    began_ms = said_at(redis_client, one)
+    eventually(lambda: said_at(redis_client, one) > began_ms + 1000 * EVERY_S)
+    assert lives(redis_client, "two")
+    process.kill()
+    process.wait()
+
+    eventually(lambda: not lives(redis_client, "two"), 4 * EVERY_S)
 
 
 def test_a_worker_whose_server_is_away_speaks_again_when_it_is_back(private_broker, caplog):

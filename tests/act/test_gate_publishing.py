@@ -329,7 +329,7 @@ def test_who_waits_for_an_id_that_he_gave_himself_does_not_wait_for_ever(broker_
         instead(app, monkeypatch, "the-pending-one")
         app.tasks["one"].apply_async((1,), task_id="mine")
         assert after.flush()
-        with pytest.raises(TaskRevokedError, match="not published, for the-pending-one is pending"):
+        with pytest.raises(TaskRevokedError, match=r"^not published, for the-pending-one is pending$"):
             app.AsyncResult("mine").get(timeout=5)
 
 

@@ -119,7 +119,7 @@ def test_a_script_that_fails_in_a_batch_opens_the_gate_for_its_messages(broker_u
         assert gate.waiting() == gate.waiting("free") == ["0", "1", "2", "3"]
 
 
-def test_a_user_who_may_run_no_script_publishes_as_before(private_broker):
+def test_a_user_who_may_run_no_script_publishes_as_before_and_the_log_says_which_command(private_broker, caplog):
     broker = private_broker()
     broker.ask("ACL", "SETUSER", "app", "on", ">pw", "~*", "&*", "+@all", "-evalsha", "-eval")
     with gated(broker.url.replace("redis://", "redis://app:pw@"), q=BOUNDED) as gate:
@@ -128,6 +128,7 @@ def test_a_user_who_may_run_no_script_publishes_as_before(private_broker):
         assert gate.waiting() == ["0", "1", "2"]
         assert "evalsha" not in gate.commands() or gate.look.info("commandstats")["cmdstat_evalsha"]["calls"] == 0
         assert admitting.openings.take() == {"forbidden": 1}, "it is not asked again for every message"
+        assert "no permissions to run the 'evalsha' command" in caplog.text
 
 
 def test_a_user_who_may_not_touch_our_keys_publishes_as_before(private_broker):

@@ -69,7 +69,7 @@ UNSEEN = Row(
         "full, and the oldest goes: as it was asked for",
         waiting(100, Bound(max_length=100, overflow=Overflow.DROP_HEAD)), WARNING, ["drops the oldest"],
     ),
-    Row("more than the bound: somebody has no gate", waiting(130), CRITICAL, ["130 %", "publish past it"]),
+    Row("more than the bound: somebody has no gate", waiting(130), CRITICAL, ["130 %", "past the gate or while it was open"]),
     Row(
         "the fuller of two limits counts, here bytes: 50 messages of 800",
         waiting(50, Bound(max_length=100, max_length_bytes=50_000)), WARNING, ["80 %", "39.1 KB of 48.8 KB"],

@@ -61,7 +61,7 @@ class Admitting(stock.Channel):  # type: ignore[misc]
         try:
             ours = self._policies()
         except Exception as error:  # noqa: BLE001
-            openings.note("python", repr(error))
+            openings.note("python", error)
             ours = None
         if ours is None:
             return super().create_publish_batch(max_size)
@@ -77,7 +77,7 @@ class Admitting(stock.Channel):  # type: ignore[misc]
             ours = self._policies()
             return None if ours is None else self._addressed(queue, message, *ours)
         except Exception as error:  # noqa: BLE001
-            openings.note("python", repr(error))
+            openings.note("python", error)
             return None
 
     def _policies(self) -> tuple[Any, Policies] | None:
@@ -182,7 +182,7 @@ class Admitting(stock.Channel):  # type: ignore[misc]
             raise letters.broker_full(letter.queue) from error
         if is_forbidden(error):
             self._shut_out_until = time.monotonic() + SHUT_OUT_S
-        openings.note("forbidden" if is_forbidden(error) else "script", repr(error))
+        openings.note("forbidden" if is_forbidden(error) else "script", error)
         try:
             super()._put(letter.queue, letter.read())
         except self.ResponseError as plain:

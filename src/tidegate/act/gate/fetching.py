@@ -277,7 +277,7 @@ class Fetching(stock.Channel):  # type: ignore[misc]
         wait_s = self._stand_back_s
         self._stock_until = monotonic() + wait_s
         self._stand_back_s = min(2 * wait_s, STAND_BACK_AT_MOST_S)
-        openings.note("fetch", repr(error), f"for {wait_s:g} s messages are taken plainly")
+        openings.note("fetch", error, f"for {wait_s:g} s messages are taken plainly")
 
     @cached_property
     def _place(self) -> tuple[str, ...]:

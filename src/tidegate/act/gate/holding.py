@@ -125,7 +125,7 @@ class GateQoS(QoS):  # type: ignore[misc]
         except self.channel.connection_errors:
             raise
         except Exception as error:  # noqa: BLE001  a message is never held up by its mark
-            openings.note(what, repr(error), _HELD)
+            openings.note(what, error, _HELD)
             return False
         if why:
             openings.note("mark", _text(why), _UNMARKED)
@@ -161,7 +161,7 @@ class Restoring(stock.Channel):  # type: ignore[misc]
         except self.connection_errors:
             raise
         except Exception as error:  # noqa: BLE001  a message is never lost for its mark
-            openings.note("restore", repr(error), _RESTORED)
+            openings.note("restore", error, _RESTORED)
             self._restore_plainly(tag, leftmost, client)
             return
         if answer[0] == Outcome.SUPERSEDED:

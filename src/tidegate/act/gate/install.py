@@ -68,13 +68,15 @@ def is_installed(app: Any) -> bool:
 
 
 class CheckStep(bootsteps.Step):
-    """Refuses wrong settings when a worker starts, its tasks' own ones among them."""
+    """Refuses wrong settings when a worker starts, its tasks' own ones among them, and names what nothing here has."""
 
     def __init__(self, worker: Any, **options: Any) -> None:
         """Raises UsageError, which ends the worker."""
         ours = policies(worker.app)
         if ours.on:
             ours.check_tasks()
+            for sentence in ours.strangers():
+                log.warning("%s", sentence)
         super().__init__(worker, **options)
 
 

@@ -210,6 +210,7 @@ def refusal(answer: Sequence[Any], letter: Letter) -> QueueFull:
     outcome, depth, bound, limit = letter.outcome_of(answer), int(answer[1]), int(answer[2]), _text(answer[3])
     kept_in = letter.bound.dead_letter if outcome is Outcome.DEAD_LETTERED and letter.bound is not None else ""
     message = _WHAT_TO_DO[limit].format(queue=letter.queue, depth=depth, bound=bound)
+    message = message.replace(" full: 1 messages wait,", " full: 1 message waits,")
     if kept_in:
         message += f"; the message is kept in {kept_in!r}"
     return QueueFull(message, queue=letter.queue, depth=depth, bound=bound, limit=limit, dead_letter=kept_in)

@@ -34,7 +34,7 @@ class Openings:
             if due:
                 self._logged_at[why] = now
         if due:
-            log.warning("the gate is open (%s): %s, as without it: %s", why, means, what)
+            log.warning("the gate is open (%s): %s, as without it: %s", why, means, _in_words(what))
 
     @property
     def waiting(self) -> bool:
@@ -52,6 +52,11 @@ class Openings:
         with self._lock:
             self._counts.update(counts)
             self._try_at = time.monotonic() + TRY_AGAIN_S
+
+
+def _in_words(what: object) -> str:
+    """The kind of an error and its text; the `repr` of redis-py's errors leaves out what the server said."""
+    return f"{type(what).__name__}: {what}" if isinstance(what, BaseException) else str(what)
 
 
 openings = Openings()

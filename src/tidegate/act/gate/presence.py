@@ -1,6 +1,6 @@
 """A worker says once a second that it lives and what it has in hand, so that no mark waits for one that is dead.
 
-One thread with a connection of its own and short timeouts: four commands a second, and the worker never waits for it.
+One thread with a connection of its own and short timeouts: five commands a second, and the worker never waits for it.
 """
 
 import atexit
@@ -64,6 +64,7 @@ class Presence:
         self._visibility_ms = int(visibility_timeout_s * 1000)
         self._link = _Link(address)
         self._me = this_process()
+        self._others: dict[str, Process | None] = {}
         self._arrived = False
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._run, name="tidegate-presence", daemon=True)
@@ -100,9 +101,8 @@ class Presence:
         seconds, micros = self._asked(("TIME",))[0]
         said = self._said(int(seconds) * 1000 + int(micros) // 1000)
         self._asked(("SET", self._key(f"worker:{self.worker}"), said, "PX", EXPIRES_MS))
-        if not self._arrived:
-            self._declare_dead()
-            self._arrived = True
+        self._declare_dead()
+        self._arrived = True
         self._asked(("HSET", self._key("nodes"), self._node, self.worker))
         self._sweep()
         self._count()
@@ -125,18 +125,30 @@ class Presence:
         )
 
     def _declare_dead(self) -> None:
-        """The worker before it with its name, and those of this machine that are gone; who lives speaks again at once."""
-        pairs = self._asked(("HGETALL", self._key("nodes")))[0]
-        others = [(_text(node), _text(worker)) for node, worker in zip(pairs[::2], pairs[1::2], strict=True)]
-        keys = [(node, self._key(f"worker:{worker}")) for node, worker in others if worker != self.worker]
-        said = self._asked(("MGET", *(key for _, key in keys)))[0] if keys else []
-        dead = [key for (node, key), value in zip(keys, said, strict=True) if self._is_dead(node, value)]
+        """Those of this machine that are gone, and at first who had this name; who lives speaks again at once."""
+        self._hear(self._asked(("HGETALL", self._key("nodes")))[0])
+        dead = [worker for worker, process in self._others.items() if process is not None and process.is_gone()]
         if dead:
-            self._asked(("DEL", *dead))
+            self._asked(("DEL", *(self._key(f"worker:{worker}") for worker in dead)))
+            # Not read again: what it said is gone, and its name is swept.
+            self._others.update(dict.fromkeys(dead))
 
-    def _is_dead(self, node: str, said: Any) -> bool:
-        process = _process_in(said)
-        return process is not None and (process.is_gone() or (node == self._node and not process.is_here()))
+    def _hear(self, pairs: list[Any]) -> None:
+        """Reads of every worker once which process it is."""
+        nodes = {_text(worker): _text(node) for node, worker in zip(pairs[::2], pairs[1::2], strict=True)}
+        nodes.pop(self.worker, None)
+        new = [worker for worker in nodes if worker not in self._others]
+        said = self._asked(("MGET", *(self._key(f"worker:{worker}") for worker in new)))[0] if new else []
+        heard = {worker: _process_in(value) for worker, value in zip(new, said, strict=True)}
+        self._others = {worker: self._others.get(worker, heard.get(worker)) for worker in nodes}
+        if not self._arrived:
+            self._depose([worker for worker in new if nodes[worker] == self._node], heard)
+
+    def _depose(self, namesakes: list[str], heard: dict[str, Process | None]) -> None:
+        """Declares dead who had this name on another machine: a name is one worker's."""
+        there = [worker for worker in namesakes if (process := heard[worker]) is not None and not process.is_here()]
+        if there:
+            self._asked(("DEL", *(self._key(f"worker:{worker}") for worker in there)))
 
     def _sweep(self) -> None:
         rest = (1, self._key("sweep"), self._prefix, self._visibility_ms, self._index, self._key("nodes"))

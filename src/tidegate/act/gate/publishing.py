@@ -85,7 +85,7 @@ def _wrapped(app: Any, before: Callable[..., Any] | None) -> Callable[..., Any]:
         finally:
             end(here)
         if publication is not None and publication.given:
-            settle(app, options["task_id"], f"not published, for {skipped} is pending")
+            settle(app, options["task_id"], f"not published, for {skipped.pending} is pending")
         return _result_of(app, skipped.pending, options)
 
     send_task.tidegate = before  # type: ignore[attr-defined]
@@ -129,7 +129,7 @@ def _prepared(app: Any, name: str, args: Any, kwargs: Any, options: dict[str, An
     except TidegateError:
         raise
     except Exception as error:  # noqa: BLE001  the gate is open where it does not work
-        openings.note("python", f"{name}: {error!r}")
+        openings.note("python", f"{name}: {type(error).__name__}: {error}")
         return None
 
 

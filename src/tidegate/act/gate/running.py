@@ -36,7 +36,7 @@ class Teller:
             tag = request["properties"]["delivery_tag"]
             why = self._line.run(TOLD, self._keys, [self._prefix, tag, what, *said(guard, request)])
         except Exception as error:  # noqa: BLE001  the user's task never notices
-            why = repr(error)
+            why = f"{type(error).__name__}: {error}"
         if why:
             # The worker says once a second what it runs, so its mark does not wait for this.
             openings.note("told", f"a run has {what}: {why}", "some marks are only right again in a moment")

@@ -4,7 +4,8 @@ Everything wrong in them is refused when the gate is installed as far as it is k
 or the first message is published.
 """
 
-from collections.abc import Mapping
+import difflib
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from inspect import Signature
 from typing import Any
@@ -29,6 +30,7 @@ from tidegate.units import parse_size
 #: Less is no memory that a broker could live in.
 _LEAST_MEMORY_BYTES = 1 << 20
 _MOST_KNOWN = 10_000
+_STOCK_SCHEDULER = "celery.beat:PersistentScheduler"
 #: Where an application keeps what was worked out of its settings.
 _PLACE = "_tidegate_policies"
 
@@ -108,6 +110,16 @@ class Policies:
         for name in sorted({*self._app.tasks, *self._tasks} - {ANY}):
             self.rule_for(name)
 
+    def strangers(self) -> list[str]:
+        """A sentence for every name in the settings that nothing here has: a typing error, or another worker's task."""
+        schedule = self._app.conf.beat_schedule or {}
+        if self._app.conf.beat_scheduler != _STOCK_SCHEDULER or not schedule:
+            schedule = self._entries  # others keep their entries elsewhere
+        return [
+            *_strange("tidegate_tasks", self._tasks, self._app.tasks, "this worker has no such task"),
+            *_strange("tidegate_entries", self._entries, schedule, "beat_schedule has no such entry"),
+        ]
+
     def _rule(self, task: str, entry: str, task_type: Any, call: Said) -> Rule | None:
         known = task_type if task_type is not None else self._app._tasks.get(task)
         own = (said_by_decorator(known) if known is not None else NOTHING).under(self._tasks.get(task, NOTHING))
@@ -122,6 +134,15 @@ class Policies:
         refuse_unknown_parameter(f"task {task!r}", said.key, parameters)
         by_entry = call.overlap is None and (of_entry if own.overlap is not None else any_entry.under(of_entry)).overlap
         return Rule(said, entry if by_entry else "", parameters)
+
+
+def _strange(setting: str, names: Iterable[str], known: Collection[str], what: str) -> list[str]:
+    strange = sorted(set(names) - set(known) - {ANY})
+    near = {name: difflib.get_close_matches(name, known, 1, 0.8) for name in strange}
+    return [
+        f"{setting}[{name!r}]: {what}" + (f": did you mean {near[name][0]!r}?" if near[name] else "")
+        for name in strange
+    ]
 
 
 def policies(app: Any) -> Policies:

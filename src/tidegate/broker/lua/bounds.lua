@@ -89,12 +89,16 @@ end
 
 local function text(value) return type(value) == "string" and value or "" end
 
+-- What the journal says of a message.
+local function named_in(headers)
+  local mine = type(headers.tidegate) == "table" and headers.tidegate or {}
+  return { task = text(headers.task), id = text(headers.id), key = text(mine.key) }
+end
+
 local function drop(q, gone, full)
   redis.call("LREM", gone.list, -1, gone.payload)
   pcall(overlap_forget, gone.payload)
-  local mine = type(gone.headers.tidegate) == "table" and gone.headers.tidegate or {}
-  local m = { task = text(gone.headers.task), id = text(gone.headers.id), key = text(mine.key) }
-  gate_note(q.prefix, "dropped_head", q.name, m, full[4] .. " " .. full[3])
+  gate_note(q.prefix, "dropped_head", q.name, named_in(gone.headers), full[4] .. " " .. full[3])
 end
 
 -- Makes room for `size` bytes by dropping. The payloads that went, or nil where what may go would not make as much
@@ -112,14 +116,21 @@ local function make_room(q, full, size)
   return payloads
 end
 
--- Keeps a refused message: the newest `most` of them, in a queue that tools find. The number of older ones that went.
+-- The headers of a message, however strange it is.
+local function headers_of(payload)
+  local ok, m = pcall(cjson.decode, payload)
+  return ok and type(m) == "table" and type(m.headers) == "table" and m.headers or {}
+end
+
+-- Keeps a refused message: the newest `most` of them, in a queue that tools find. Older ones go, ten at most at once.
 local function dead_letter(prefix, queue, list, payload, most)
   local depth = redis.call("LPUSH", list, payload)
   local separator = "\006\022"
   redis.pcall("SADD", prefix .. "_kombu.binding." .. queue, queue .. separator .. separator .. queue)
-  if depth > most then
-    redis.pcall("LTRIM", list, 0, most - 1)
-    gate_count(prefix, "dropped_head", queue, depth - most)
+  for _ = 1, math.min(depth - most, MOST_DROPPED) do
+    local oldest = redis.pcall("RPOP", list)
+    if type(oldest) ~= "string" then return end
+    gate_note(prefix, "dropped_head", queue, named_in(headers_of(oldest)), "max_length " .. most)
   end
 end
 

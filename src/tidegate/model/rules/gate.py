@@ -70,7 +70,7 @@ def _full(queue: QueueGated, share: float) -> Finding:
     sentence = f"{queue.name} is at {percent(share)} of its bound ({_limits(queue)}): {_then(queue, full)}."
     if known(queue.depth) and known(queue.max_length) and queue.max_length and queue.depth > queue.max_length:
         sentence += (
-            " Nobody with the gate lets it grow beyond: others publish past it, or the backlog is older than the bound."
+            " What is beyond is exempt, was published past the gate or while it was open, or is older than the bound."
         )
     refuses = queue.overflow in (Overflow.REJECT_PUBLISH, Overflow.REJECT_PUBLISH_DLX, Overflow.BLOCK)
     return Finding(
