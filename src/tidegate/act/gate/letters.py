@@ -52,6 +52,8 @@ class Terms:
     #: Where, and how long (ms), a message is held that was taken by a worker of which nothing is known.
     unacked_index: str = ""
     visibility_ms: int = VISIBILITY_MS
+    #: By the monotonic clock: until then there may be no room.
+    tight_until: float = float("-inf")
 
     @property
     def drops(self) -> bool:
