@@ -31,7 +31,8 @@ class Call:
     letters: list[Letter]
 
 
-Entry = Letter | Call | tuple[str, Any]
+#: A letter that others may share a command with, one that has its own, or a command of Kombu's.
+Entry = tuple[Letter, Company] | Call | tuple[str, Any]
 
 
 class GateBatch(stock.redis.PublishBatch):  # type: ignore[misc]
@@ -53,7 +54,8 @@ class GateBatch(stock.redis.PublishBatch):  # type: ignore[misc]
 
     def add_letter(self, letter: Letter) -> None:
         """One message for the gate to decide on."""
-        self._entries.append(letter if letter.company() is not None else _alone(letter))
+        company = letter.company()
+        self._entries.append((letter, company) if company is not None else _alone(letter))
         letter.message = None
 
     def publish(self, message: Any, **kwargs: Any) -> Any:
@@ -177,22 +179,25 @@ def _calls(entries: Iterable[Entry]) -> list[Call | tuple[str, Any]]:
     last: dict[str, tuple[Company | None, Call]] = {}
     bells: dict[str, Call] = {}
     for entry in entries:
-        if isinstance(entry, Letter):
-            company = entry.company()
-            known = last.get(entry.terms.queue)
-            if known is not None and known[0] == company:
-                known[1].letters.append(entry)
-                known[1].arguments.append(entry.payload)
-                continue
-            call = _alone(entry) if company is None else _of_many(entry, company)
-            last[entry.terms.queue] = company, call
-            calls.append(call)
-            if call.script is None:
-                bells[entry.terms.queue] = _bell(entry)
-            continue
         if isinstance(entry, Call):
             last[entry.letters[0].terms.queue] = None, entry
-        calls.append(entry)
+            calls.append(entry)
+            continue
+        letter, company = entry
+        if isinstance(letter, str):
+            calls.append((letter, company))
+            continue
+        queue = letter.terms.queue
+        known = last.get(queue)
+        if known is not None and known[0] == company:
+            known[1].letters.append(letter)
+            known[1].arguments.append(letter.payload)
+            continue
+        call = _of_many(letter, company)
+        last[queue] = company, call
+        calls.append(call)
+        if call.script is None:
+            bells[queue] = _bell(letter)
     return [*calls, *bells.values()]
 
 
