@@ -1,5 +1,6 @@
 """What the gate costs: the rate of publishing and of consuming against plain Celery, and commands per message."""
 
+import random
 import statistics
 import time
 from collections.abc import Iterator
@@ -46,10 +47,10 @@ def gating(rounds: int) -> Iterator[Row]:
 
 def _published(publishers: Publishers, how: str, turns: int) -> Iterator[Row]:
     note(f"publishing by {how}: plain Celery and the gate, in turn")
-    ways = [*PUBLISHERS]
+    ways, chance = [*PUBLISHERS], random.Random(how)
     found: dict[str, list[float]] = {way: [] for way in ways}
     for number in range(-5, turns):
-        rates = {way: publishers.publish(way, how, PUBLISHED) for way in _turned(ways, number)}
+        rates = {way: publishers.publish(way, how, PUBLISHED) for way in chance.sample(ways, len(ways))}
         if number >= 0:
             for way, rate in rates.items():
                 found[way].append(rate)
@@ -71,11 +72,6 @@ def _publishing_row(found: dict[str, list[float]], how: str, way: str) -> Row:
     )
     baseline = f"plain Celery {_rate(found['bare'])}"
     return Row(f"publishing, {how}, {way}", _rate(found[way]), baseline, ratio, promised, good)
-
-
-def _turned(ways: list[str], number: int) -> list[str]:
-    first = number % len(ways)
-    return ways[first:] + ways[:first]
 
 
 def _rate(rates: list[float]) -> str:

@@ -9,7 +9,7 @@ import redis
 from gatehouse import Given, gated
 from tidegate.act.gate import admitting, openings, telling
 from tidegate.act.gate.known import known
-from tidegate.broker.scripts import ADMIT, PUSH
+from tidegate.broker.scripts import ADMIT, MANY, PUSH
 from tidegate.errors import BrokerFull, QueueFull
 from tidegate.facts.gate import Bound, Outcome, Overflow
 
@@ -95,7 +95,7 @@ def test_a_listener_that_fails_changes_nothing(broker_url, monkeypatch):
 def test_a_script_that_fails_opens_the_gate(broker_url, monkeypatch, text):
     with gated(broker_url, q=BOUNDED) as gate:
         gate.publish(0)
-        for script in (ADMIT, PUSH):
+        for script in (ADMIT, MANY, PUSH):
             monkeypatch.setattr(script, "text", text)
             monkeypatch.setattr(script, "digest", "0" * 40)
         for n in range(1, 4):

@@ -64,6 +64,13 @@ ADMIT = Script("door", "ceiling", "quick", "words", "marks", "firings", "spill",
 PUSH = Script("door", "push")
 #: Pushes many that nothing guards, as far as there is room.
 MANY = Script("door", "ceiling", "many")
+#: Rings for a queue, for whoever pushed without a script.
+RING = Script("door", "ring")
+
+
+def queue_push(pipeline: Any, key: str, payloads: Sequence[Argument]) -> None:
+    """Adds the plain push of many messages to a pipeline; its answer is the length of the list."""
+    Pipeline.execute_command(pipeline, "LPUSH", key, *payloads)
 
 
 def is_out_of_memory(error: Exception) -> bool:

@@ -17,11 +17,14 @@ from tidegate.act.gate.publication import current
 from tidegate.act.gate.skipped import Skipped
 from tidegate.act.gate.writing import new_tag, text_of
 from tidegate.broker.keys import is_internal
-from tidegate.broker.scripts import add_counts, is_forbidden, is_out_of_memory
+from tidegate.broker.scripts import ADMIT, MANY, add_counts, is_forbidden, is_out_of_memory
 from tidegate.facts.gate import Bound, Outcome, Overflow
 
 #: After a server refused our scripts for good: so long messages take Kombu's own way, then it is asked again.
 SHUT_OUT_S = 60.0
+#: After a queue without room: so long its messages are decided on one by one.
+TIGHT_S = 1.0
+LET_IN = (Outcome.ADMITTED.value.encode(),)
 #: Queues come and go: when so many are known, all are forgotten.
 MOST_QUEUES = 1000
 #: The pauses of a publisher that waits for room, in seconds: the first, and the longest. Half of each is by chance.
@@ -136,9 +139,22 @@ class Admitting(stock.Channel):  # type: ignore[misc]
         """The script's answer, or the error of the server."""
         client = self._publishing_client()
         try:
+            if letter.script is ADMIT and self._is_let_in(letter, client):
+                return LET_IN
             return letter.script.run(client, letter.keys(), letter.arguments(overflow))
         except self.ResponseError as error:
             return error
+
+    def _is_let_in(self, letter: Letter, client: Any) -> bool:
+        """Whether the script for many, which is told and does less, let it in; for a second it is not asked again where
+        it did not, so that a full queue costs one command for each message, too."""
+        terms, company = letter.terms, letter.company()
+        if company is None or time.monotonic() < terms.tight_until:
+            return False
+        if MANY.run(client, letter.lists.keys, letter.arguments_of_many(company)):
+            return True
+        terms.tight_until = time.monotonic() + TIGHT_S
+        return False
 
     def settle(self, letter: Letter, answer: Any) -> None:
         """Makes of an answer what it means.

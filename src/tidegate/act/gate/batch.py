@@ -16,22 +16,23 @@ from tidegate.act.gate import stock, telling
 from tidegate.act.gate.letters import Company, Letter
 from tidegate.act.gate.skipped import Skipped
 from tidegate.broker.patience import waiting_at_most
-from tidegate.broker.scripts import MANY, Argument, Script, ask_again, is_unknown
+from tidegate.broker.scripts import MANY, RING, Argument, Script, ask_again, is_unknown, queue_push
 from tidegate.errors import NotPublished, QueueFull
 from tidegate.facts.gate import Outcome
 
 
 @dataclass(slots=True)
 class Call:
-    """One command of a batch: a script for one letter, or for many of one list."""
+    """One command of a batch: a script for one letter or for many of one list, or the plain push of many."""
 
-    script: Script
+    script: Script | None
     keys: Sequence[str]
     arguments: list[Argument]
     letters: list[Letter]
 
 
-Entry = Letter | Call | tuple[str, Any]
+#: A letter that others may share a command with, one that has its own, or a command of Kombu's.
+Entry = tuple[Letter, Company] | Call | tuple[str, Any]
 
 
 class GateBatch(stock.redis.PublishBatch):  # type: ignore[misc]
@@ -53,7 +54,8 @@ class GateBatch(stock.redis.PublishBatch):  # type: ignore[misc]
 
     def add_letter(self, letter: Letter) -> None:
         """One message for the gate to decide on."""
-        self._entries.append(letter if letter.company() is not None else _alone(letter))
+        company = letter.company()
+        self._entries.append((letter, company) if company is not None else _alone(letter))
         letter.message = None
 
     def publish(self, message: Any, **kwargs: Any) -> Any:
@@ -106,10 +108,12 @@ class GateBatch(stock.redis.PublishBatch):  # type: ignore[misc]
         entries, self._entries = self._entries, []
         calls = _calls(entries)
         for call in calls:
-            if isinstance(call, Call):
-                call.script.queue(self.pipeline, call.keys, call.arguments)
-            else:
+            if not isinstance(call, Call):
                 getattr(self.pipeline, call[0])(*call[1])
+            elif call.script is None:
+                queue_push(self.pipeline, call.keys[0], call.arguments)
+            else:
+                call.script.queue(self.pipeline, call.keys, call.arguments)
         with waiting_at_most(self._timeout_s):
             answers = type(self.pipeline).execute(self.pipeline, raise_on_error=False)
             self._settle(
@@ -124,7 +128,8 @@ class GateBatch(stock.redis.PublishBatch):  # type: ignore[misc]
         self._letters += sum(len(call.letters) for call, _ in answered)
         while answered:
             again = [another for call, answer in answered for another in self._undecided(call, answer)]
-            answers = ask_again(self.pipeline, [(call.script, call.keys, call.arguments) for call in again])
+            asked = [(call.script, call.keys, call.arguments) for call in again if call.script is not None]
+            answers = ask_again(self.pipeline, asked)
             answered = list(zip(again, answers, strict=True))
 
     def _undecided(self, call: Call, answer: Any) -> list[Call]:
@@ -132,14 +137,15 @@ class GateBatch(stock.redis.PublishBatch):  # type: ignore[misc]
         list had no room without further ado, one by one."""
         if is_unknown(answer):
             return [call]
-        if call.script is not MANY or isinstance(answer, Exception):
+        if isinstance(answer, Exception) or call.script not in (MANY, None):
             for letter in call.letters:
                 self._settle_one(letter, answer)
             return []
-        for letter in call.letters[:answer]:
+        room = answer if call.script is MANY else len(call.letters)
+        for letter in call.letters[:room]:
             if letter.publication is not None:
                 letter.publication.outcome = Outcome.ADMITTED
-        return [_alone(letter) for letter in call.letters[answer:]]
+        return [_alone(letter) for letter in call.letters[room:]]
 
     def _settle_one(self, letter: Letter, answer: Any) -> None:
         try:
@@ -151,7 +157,15 @@ class GateBatch(stock.redis.PublishBatch):  # type: ignore[misc]
 
 
 def _of_many(letter: Letter, company: Company) -> Call:
-    return Call(MANY, letter.lists.keys, letter.arguments_of_many(company), [letter])
+    _, most, ceiling = company
+    if most or ceiling or letter.lists.expires_ms:
+        return Call(MANY, letter.lists.keys, letter.arguments_of_many(company), [letter])
+    # Through a script every message would be copied twice more.
+    return Call(None, letter.lists.keys, [letter.payload], [letter])
+
+
+def _bell(letter: Letter) -> Call:
+    return Call(RING, (), [letter.terms.prefix, letter.terms.queue], [])
 
 
 def _alone(letter: Letter) -> Call:
@@ -163,22 +177,28 @@ def _calls(entries: Iterable[Entry]) -> list[Call | tuple[str, Any]]:
     as none for the same queue was between them."""
     calls: list[Call | tuple[str, Any]] = []
     last: dict[str, tuple[Company | None, Call]] = {}
+    bells: dict[str, Call] = {}
     for entry in entries:
-        if isinstance(entry, Letter):
-            company = entry.company()
-            known = last.get(entry.terms.queue)
-            if known is not None and known[0] == company:
-                known[1].letters.append(entry)
-                known[1].arguments.append(entry.payload)
-                continue
-            call = _alone(entry) if company is None else _of_many(entry, company)
-            last[entry.terms.queue] = company, call
-            calls.append(call)
-            continue
         if isinstance(entry, Call):
             last[entry.letters[0].terms.queue] = None, entry
-        calls.append(entry)
-    return calls
+            calls.append(entry)
+            continue
+        letter, company = entry
+        if isinstance(letter, str):
+            calls.append((letter, company))
+            continue
+        queue = letter.terms.queue
+        known = last.get(queue)
+        if known is not None and known[0] == company:
+            known[1].letters.append(letter)
+            known[1].arguments.append(letter.payload)
+            continue
+        call = _of_many(letter, company)
+        last[queue] = company, call
+        calls.append(call)
+        if call.script is None:
+            bells[queue] = _bell(letter)
+    return [*calls, *bells.values()]
 
 
 def _summary(refused: Sequence[NotPublished], many: int) -> NotPublished:

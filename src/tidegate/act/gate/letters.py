@@ -36,6 +36,11 @@ class Lists:
     place: int
     keys: Sequence[str]
     expires_ms: int = 0
+    #: The company of letters that need no decision.
+    plain: Company = ("", 0, "")
+
+    def __post_init__(self) -> None:
+        self.plain = (self.target, 0, "")
 
 
 @dataclass(slots=True)
@@ -52,16 +57,21 @@ class Terms:
     #: Where, and how long (ms), a message is held that was taken by a worker of which nothing is known.
     unacked_index: str = ""
     visibility_ms: int = VISIBILITY_MS
+    #: By the monotonic clock: until then there may be no room.
+    tight_until: float = float("-inf")
+    #: Whether there is anything to decide for a message without a guard, and whether for many of them at once.
+    decides: bool = False
+    are_simple: bool = True
+
+    def __post_init__(self) -> None:
+        bound = self.bound
+        self.decides = bound is not None or bool(self.ceiling)
+        self.are_simple = bound is None or not (bound.max_length_bytes or bound.overflow is Overflow.SPILL)
 
     @property
     def drops(self) -> bool:
         """Whether a waiting message may have to go."""
         return self.bound is not None and self.bound.overflow is Overflow.DROP_HEAD
-
-    @property
-    def are_simple(self) -> bool:
-        """Whether many messages can be decided on together."""
-        return self.bound is None or not (self.bound.max_length_bytes or self.bound.overflow is Overflow.SPILL)
 
 
 @dataclass(slots=True)
@@ -78,11 +88,11 @@ class Letter:
     script: Script = PUSH
 
     def __post_init__(self) -> None:
-        publication, terms = self.publication, self.terms
+        publication = self.publication
         if publication is not None and publication.guard is not None:
             self.guard = publication.guard
             self.script = ADMIT
-        elif terms.bound is not None or terms.ceiling:
+        elif self.terms.decides:
             self.script = ADMIT
 
     @property
@@ -102,11 +112,11 @@ class Letter:
     def company(self) -> Company | None:
         """Who may be decided on together with it; None where it needs a decision of its own."""
         if self.script is PUSH:
-            return self.lists.target, 0, ""
+            return self.lists.plain
         if self.guard is not _NO_GUARD:
             return None
         if self.publication is not None and self.publication.exempt:
-            return self.lists.target, 0, ""
+            return self.lists.plain
         terms = self.terms
         if not terms.are_simple:
             return None

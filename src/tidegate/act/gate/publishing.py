@@ -22,7 +22,7 @@ from tidegate.act.gate.publication import Publication, begin, end
 from tidegate.act.gate.rarely import Rarely
 from tidegate.act.gate.settings import Policies, policies
 from tidegate.act.gate.skipped import Skipped
-from tidegate.act.gate.workflow import RETRY, exempt, is_part
+from tidegate.act.gate.workflow import RETRY, UNLOCK, exempt, is_part
 from tidegate.errors import QueueFull, TidegateError
 from tidegate.facts.gate import HEADER, Guard
 from tidegate.facts.overlap import Scope
@@ -40,7 +40,8 @@ _BY_POSITION = (
     *("link_error", "add_to_parent", "group_id", "group_index", "retries", "chord", "reply_to", "time_limit"),
     *("soft_time_limit", "root_id", "parent_id", "route_name", "shadow", "chain", "task_type", "replaced_task_nesting"),
 )
-_OURS = frozenset(OPTIONS)
+#: Options that may say something to the gate: its own ones, and those of workflows, retries and schedules.
+_SPEAKING = frozenset(OPTIONS) | {"headers", "retries", "chord", "root_id", "parent_id", "replaced_task_nesting"}
 _NOTHING: Mapping[str, Any] = {}
 _NO_GUARD = Guard()
 _rarely = Rarely(log)
@@ -77,6 +78,8 @@ def _wrapped(app: Any, before: Callable[..., Any] | None) -> Callable[..., Any]:
         publication = _prepared(app, name, args, kwargs, options)
         here = begin(publication)
         try:
+            if options.get("producer"):
+                return original(name, args, kwargs, **options)
             return _sent(app, original, name, args, kwargs, options)
         except Skipped as error:
             skipped = error
@@ -98,7 +101,7 @@ def _sent(app: Any, original: Callable[..., Any], name: str, args: Any, kwargs: 
     Kombu's pool throws a connection away for any error that passes it: two new ones for every refusal, of a server that
     has enough to do.
     """
-    if options.get("producer") or options.get("publisher") or options.get("connection"):
+    if options.get("publisher") or options.get("connection"):
         return original(name, args, kwargs, **options)
     options.pop("producer", None)
     with app.producer_or_acquire() as producer:
@@ -114,12 +117,15 @@ def _prepared(app: Any, name: str, args: Any, kwargs: Any, options: dict[str, An
 
     Raises UsageError for what is wrong in settings or options; what else fails here is a reason to let it through.
     """
-    said = _NOTHING if _OURS.isdisjoint(options) else {one: options.pop(one) for one in OPTIONS if one in options}
+    speaks = not _SPEAKING.isdisjoint(options)
+    said = {one: options.pop(one) for one in OPTIONS if one in options} if speaks else _NOTHING
     try:
         known = policies(app)
         if not known.on:
             return None
         task = running()
+        if not speaks and task is None and _is_plain(known, name, options):
+            return known.plain
         why = exempt(name, options, task)
         entry = entry_of(options, task)
         if task is None and not why and not said and known.rule_for(name, entry, options.get("task_type")) is None:
@@ -131,6 +137,11 @@ def _prepared(app: Any, name: str, args: Any, kwargs: Any, options: dict[str, An
     except Exception as error:  # noqa: BLE001  the gate is open where it does not work
         openings.note("python", f"{name}: {type(error).__name__}: {error}")
         return None
+
+
+def _is_plain(known: Policies, name: str, options: dict[str, Any]) -> bool:
+    """Whether nothing is to be known of a call outside of any run whose options say nothing: the common case."""
+    return name != UNLOCK and not entry_of_beat() and known.rule_for(name, "", options.get("task_type")) is None
 
 
 class _Call(NamedTuple):

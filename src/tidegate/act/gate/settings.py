@@ -21,6 +21,7 @@ from tidegate.act.gate.overlaps import (
     said_by_entry,
     said_by_task,
 )
+from tidegate.act.gate.publication import Publication
 from tidegate.errors import UsageError
 from tidegate.facts.gate import Bound, Guard
 from tidegate.facts.overlap import Overlap, Payload, Scope
@@ -67,6 +68,8 @@ class Policies:
         #: Bytes of the server's memory above which nothing is let in; a share of its limit up to 1.0; 0 for none.
         self.ceiling = memory_of(values["tidegate_gate_memory"])
         self.timeout_s = float(values["tidegate_gate_timeout_s"])
+        #: What is known of a message of which nothing is to be known; for all of them, so its outcome says nothing.
+        self.plain = Publication(timeout_s=self.timeout_s)
         self.bounds = Bounds(values["tidegate_queues"], app.amqp.queues, float(values["tidegate_gate_block_s"]))
         self._tasks = tasks_in(values["tidegate_tasks"])
         self._entries = entries_in(values["tidegate_entries"])

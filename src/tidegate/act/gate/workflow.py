@@ -10,7 +10,7 @@ from typing import Any
 
 RETRY, CHORD, WORKFLOW = "retry", "chord", "workflow"
 
-_UNLOCK = "celery.chord_unlock"
+UNLOCK = "celery.chord_unlock"
 _DEEPEST = 20
 
 
@@ -21,7 +21,7 @@ def exempt(task: str, options: dict[str, Any], run: Any) -> str:
     """
     if options.get("retries"):
         return RETRY
-    if options.get("chord") is not None or task == _UNLOCK:
+    if options.get("chord") is not None or task == UNLOCK:
         return CHORD
     if options.get("root_id") or options.get("parent_id") or options.get("replaced_task_nesting"):
         return WORKFLOW
@@ -37,7 +37,7 @@ def is_part(options: dict[str, Any]) -> bool:
 
 def _is_body(options: dict[str, Any], run: Any) -> bool:
     """Whether it is the body of the chord that the present run is a member of, or that it unlocks."""
-    if run.name == _UNLOCK:
+    if run.name == UNLOCK:
         return True
     chord = run.request.chord
     if not chord or not isinstance(chord, dict):
