@@ -1,19 +1,22 @@
 """`tidegate doctor`: one look, explained."""
 
+from collections.abc import Callable, Iterable
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from tidegate.cli.options import Duration, Target, reads_broker
+from tidegate.cli.options import Duration, Target, finds_queues, reads_broker
 from tidegate.cli.render import console, show_diagnosis
 from tidegate.cli.text import to_json
 from tidegate.errors import EXIT_FINDING
 
 if TYPE_CHECKING:
+    from tidegate.facts.diagnosis import Finding
     from tidegate.facts.gated import GateSettings
     from tidegate.observe.look import Options
 
+Seen = TypeVar("Seen")
 LEVELS = ("info", "warning", "critical", "never")
 
 
@@ -29,8 +32,7 @@ LEVELS = ("info", "warning", "critical", "never")
     show_default=True,
     help="Seconds to watch the flow for; longer sees slower trends.",
 )
-@click.option("-Q", "--queue", "queues", multiple=True, help="Look at this queue only (may be repeated).")
-@click.option("--max-keys", default=50_000, show_default=True, help="Keys to look at when searching for queues.")
+@finds_queues
 @click.option(
     "--ask-workers", is_flag=True, help="Ask the workers for slots and queues; they answer into Redis. Needs -A."
 )
@@ -52,15 +54,15 @@ def doctor(target: Target, as_json: bool, verbose: bool, fail_on: str, **options
         click.echo(to_json(document(diagnosis)))
     else:
         show_diagnosis(diagnosis, console(), verbose=verbose)
-    if any(above(finding.level, fail_on) for finding in diagnosis.findings):
-        raise SystemExit(EXIT_FINDING)
+    end_by(diagnosis.findings, fail_on)
 
 
-def above(level: Any, fail_on: str) -> bool:
-    """True where a finding of that level ends the command with 1."""
+def end_by(findings: "Iterable[Finding]", fail_on: str) -> None:
+    """Ends the command with 1 where a finding is of that level or above."""
     from tidegate.facts.diagnosis import Level
 
-    return fail_on != "never" and level >= Level[fail_on.upper()]
+    if fail_on != "never" and any(finding.level >= Level[fail_on.upper()] for finding in findings):
+        raise SystemExit(EXIT_FINDING)
 
 
 def options_of(
@@ -95,10 +97,15 @@ def gate_settings(app: Any) -> "GateSettings":
 
 
 def run(target: Target, **options: Any) -> Any:
-    """The diagnosis, with a progress bar on stderr while the window lasts."""
-    from tidegate.cli.progress import watching
+    """The diagnosis."""
     from tidegate.diagnose import diagnose_at
 
-    wanted = options_of(target, **options)
+    return watched(diagnose_at, target, options_of(target, **options))
+
+
+def watched(look: "Callable[..., Seen]", target: Target, wanted: "Options") -> "Seen":
+    """What a look that lasts a window comes to, with a progress bar on stderr meanwhile."""
+    from tidegate.cli.progress import watching
+
     with watching(f"Watching for {wanted.window_s:g} s") as progress:
-        return diagnose_at(target.address(), wanted, timeout_s=target.timeout_s, progress=progress)
+        return look(target.address(), wanted, timeout_s=target.timeout_s, progress=progress)

@@ -6,11 +6,10 @@ from typing import Any
 import click
 from click_didyoumean import DYMGroup
 
-from tidegate.cli.doctor import LEVELS, above, options_of
-from tidegate.cli.options import Duration, Target, reads_broker
+from tidegate.cli.doctor import LEVELS, end_by, options_of, watched
+from tidegate.cli.options import Duration, Target, finds_queues, reads_broker
 from tidegate.cli.render import console
 from tidegate.cli.text import to_json
-from tidegate.errors import EXIT_FINDING
 
 
 class _Group(DYMGroup):  # type: ignore[misc]
@@ -36,8 +35,7 @@ def gate() -> None:
     show_default=True,
     help="Seconds to listen for workers, and to see what is counted meanwhile.",
 )
-@click.option("-Q", "--queue", "queues", multiple=True, help="Look at this queue only (may be repeated).")
-@click.option("--max-keys", default=50_000, show_default=True, help="Keys to look at when searching for queues.")
+@finds_queues
 @click.option(
     "--fail-on", type=click.Choice(LEVELS), default="never", show_default=True, help="Exit 1 from this level on."
 )
@@ -59,17 +57,13 @@ def status(target: Target, as_json: bool, verbose: bool, fail_on: str, **options
         click.echo(to_json(document(found)))
     else:
         show_status(found, console(), verbose=verbose)
-    if any(above(finding.level, fail_on) for finding in found.findings):
-        raise SystemExit(EXIT_FINDING)
+    end_by(found.findings, fail_on)
 
 
 def _looked(target: Target, **options: Any) -> Any:
-    from tidegate.cli.progress import watching
     from tidegate.gating import status_at
 
-    wanted = replace(options_of(target, ask_workers=False, **options), censuses=False)
-    with watching(f"Watching for {wanted.window_s:g} s") as progress:
-        return status_at(target.address(), wanted, timeout_s=target.timeout_s, progress=progress)
+    return watched(status_at, target, replace(options_of(target, ask_workers=False, **options), censuses=False))
 
 
 @click.command()

@@ -7,12 +7,12 @@ from typing import Any
 
 import click
 
-from tidegate.cli.doctor import LEVELS, above
+from tidegate.cli.doctor import LEVELS, end_by
 from tidegate.cli.lint_view import show_lint
 from tidegate.cli.options import Duration, Target, reads_broker
 from tidegate.cli.render import console
 from tidegate.cli.text import to_json
-from tidegate.errors import EXIT_CANNOT_LOOK, EXIT_FINDING, UsageError
+from tidegate.errors import EXIT_CANNOT_LOOK, UsageError
 
 _FILE = click.Path(dir_okay=False, path_type=Path)
 
@@ -94,8 +94,7 @@ def lint(target: Target, as_json: bool, verbose: bool, fail_on: str, strict: boo
         click.echo(to_json(document(report)))
     else:
         show_lint(report, console(), verbose=verbose)
-    if any(above(finding.level, fail_on) for finding in report.findings):
-        raise SystemExit(EXIT_FINDING)
+    end_by(report.findings, fail_on)
     if strict and any(finding.unknown for finding in report.findings):
         raise SystemExit(EXIT_CANNOT_LOOK)
 

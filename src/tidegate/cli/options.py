@@ -6,7 +6,7 @@ import json
 import os
 import sys
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, NoReturn
 
@@ -103,6 +103,17 @@ def reads_queue(command: Command) -> Command:
     return wrapped
 
 
+def finds_queues(command: Command) -> Command:
+    """A command on the queues that are found there: which of them, and how many keys the search may take."""
+    options = (
+        click.option("-Q", "--queue", "queues", multiple=True, help="Look at this queue only (may be repeated)."),
+        click.option(
+            "--max-keys", default=50_000, show_default=True, help="Keys to look at when searching for queues."
+        ),
+    )
+    return _with(options, command)
+
+
 def shared_options(command: Command) -> Command:
     """The options of every command that looks at a broker."""
     options = (
@@ -130,7 +141,12 @@ def shared_options(command: Command) -> Command:
         click.option("--json", "as_json", is_flag=True, help="The machine output, on stdout."),
         click.option("-v", "--verbose", is_flag=True, help="Healthy checks too; a traceback where something fails."),
     )
-    return functools.reduce(lambda decorated, option: option(decorated), reversed(options), ends_well(command))
+    return _with(options, ends_well(command))
+
+
+def _with(options: Sequence[Callable[[Command], Command]], command: Command) -> Command:
+    """The command with these options, shown in their order."""
+    return functools.reduce(lambda decorated, option: option(decorated), reversed(options), command)
 
 
 def ends_well(command: Command) -> Command:

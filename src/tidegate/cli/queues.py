@@ -5,7 +5,7 @@ from typing import Any
 import click
 
 from tidegate.cli.doctor import run
-from tidegate.cli.options import Duration, Target, reads_broker
+from tidegate.cli.options import Duration, Target, finds_queues, reads_broker
 from tidegate.cli.render import console, show_queues
 from tidegate.cli.text import to_json
 
@@ -15,8 +15,7 @@ from tidegate.cli.text import to_json
 @click.option(
     "--window", "window_s", type=Duration(), default="3", show_default=True, help="Seconds to watch the flow for."
 )
-@click.option("-Q", "--queue", "queues", multiple=True, help="Look at this queue only (may be repeated).")
-@click.option("--max-keys", default=50_000, show_default=True, help="Keys to look at when searching for queues.")
+@finds_queues
 def queues(target: Target, as_json: bool, verbose: bool, **options: Any) -> None:
     """Every queue: state, depth, what workers hold, how fast it comes and goes, its age and weight. Writes nothing.
 
