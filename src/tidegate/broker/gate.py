@@ -11,11 +11,10 @@ tidegate:gate:1:spill:<list>    list    the side list of a list
 from collections.abc import Sequence
 
 from tidegate.broker.client import Broker, Refusal, as_text
-from tidegate.broker.keys import PRIORITY_STEPS, Layout
+from tidegate.broker.keys import GATE, PRIORITY_STEPS, SPILL, Layout
 from tidegate.broker.reads import lengths, refused
 from tidegate.facts.unknown import Maybe, Unknown, known
 
-SPACE = "tidegate:gate:1:"
 MARKS, FIRINGS, NODES, COUNTS = "marks", "firings", "nodes", "counts"
 _HASHES = (MARKS, FIRINGS, NODES, COUNTS)
 #: Fields of one hash that are read; beyond it only their number is known.
@@ -24,12 +23,12 @@ MOST_FIELDS = 1000
 
 def key_of(layout: Layout, name: str) -> str:
     """The key of the gate with that name."""
-    return f"{layout.prefix}{SPACE}{name}"
+    return f"{layout.prefix}{GATE}{name}"
 
 
 def side_lists(layout: Layout, queue: str) -> list[str]:
     """The side lists of a queue, in which spilled messages wait: one for each of its lists."""
-    return [key_of(layout, f"spill:{layout.list_of(queue, step)[len(layout.prefix) :]}") for step in PRIORITY_STEPS]
+    return [f"{layout.prefix}{SPILL}{layout.list_of(queue, step)[len(layout.prefix) :]}" for step in PRIORITY_STEPS]
 
 
 def in_use(broker: Broker) -> Maybe[bool]:

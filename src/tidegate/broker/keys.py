@@ -20,7 +20,9 @@ from dataclasses import dataclass
 
 SEP = "\x06\x16"
 BINDING = "_kombu.binding."
-SPILL = "tidegate:gate:1:spill:"
+GATE = "tidegate:gate:1:"
+"""What stands before the names of the gate's keys, behind the prefix; the number is the version of their format."""
+SPILL = f"{GATE}spill:"
 """What stands before the name of a list, behind the prefix, in the name of its side list."""
 PRIORITY_STEPS = tuple(range(10))
 """All steps a priority can take. Kombu uses 0, 3, 6, 9 unless told otherwise; asking for all ten costs ten LLEN."""

@@ -55,13 +55,12 @@ class Line:
     def _run(self, script: Script, keys: Sequence[str], arguments: Sequence[Argument]) -> Any:
         if self._connection is None:
             self._connection = open_connection(self._address, self._timeout_s)
-        rest = (len(keys), *keys, *arguments)
         try:
-            return self._ask(self._connection, "EVALSHA", script.digest, *rest)
+            return self._ask(self._connection, script.call(keys, arguments))
         except NoScriptError:
-            return self._ask(self._connection, "EVAL", script.text, *rest)
+            return self._ask(self._connection, script.whole(keys, arguments))
 
-    def _ask(self, connection: Any, *command: Argument) -> Any:
+    def _ask(self, connection: Any, command: Sequence[Argument]) -> Any:
         connection.send_command(*command)
         return connection.read_response()
 

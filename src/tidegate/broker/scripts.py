@@ -14,10 +14,12 @@ import redis
 from redis.client import Pipeline
 from redis.exceptions import NoPermissionError, NoScriptError, OutOfMemoryError
 
+from tidegate.broker.keys import GATE
+
 Argument = str | bytes | int | float
 
 #: The hash of the counts, behind the prefix: "<outcome>|<queue>" or "open|<why>" → how often.
-COUNTS = "tidegate:gate:1:counts"
+COUNTS = f"{GATE}counts"
 
 
 class Script:
@@ -28,29 +30,36 @@ class Script:
         self.text = "\n".join(_text(name) for name in names)
         self.digest = hashlib.sha1(self.text.encode(), usedforsecurity=False).hexdigest()
 
+    def call(self, keys: Sequence[str], arguments: Sequence[Argument]) -> tuple[Argument, ...]:
+        """The command that runs it by its digest."""
+        return ("EVALSHA", self.digest, len(keys), *keys, *arguments)
+
+    def whole(self, keys: Sequence[str], arguments: Sequence[Argument]) -> tuple[Argument, ...]:
+        """The command for a server that does not know it yet, which does from then on."""
+        return ("EVAL", self.text, len(keys), *keys, *arguments)
+
     def run(self, client: Any, keys: Sequence[str], arguments: Sequence[Argument]) -> Any:
         """The answer: one round trip, two where the server does not know the script yet. Raises what redis-py raises."""
-        rest = (len(keys), *keys, *arguments)
         try:
-            return redis.Redis.execute_command(client, "EVALSHA", self.digest, *rest)
+            return redis.Redis.execute_command(client, *self.call(keys, arguments))
         except NoScriptError:
-            return redis.Redis.execute_command(client, "EVAL", self.text, *rest)
+            return redis.Redis.execute_command(client, *self.whole(keys, arguments))
 
     def send(self, client: Any, keys: Sequence[str], arguments: Sequence[Argument]) -> None:
         """Sends it on the connection that the client holds, and does not wait; `read` has the answer."""
-        client.connection.send_command("EVALSHA", self.digest, len(keys), *keys, *arguments)
+        client.connection.send_command(*self.call(keys, arguments))
 
     def read(self, client: Any, keys: Sequence[str], arguments: Sequence[Argument]) -> Any:
         """The answer to `send` of the same keys and arguments; one round trip where the server knew no such script."""
         try:
             return redis.Redis.parse_response(client, client.connection, "EVALSHA")
         except NoScriptError:
-            client.connection.send_command("EVAL", self.text, len(keys), *keys, *arguments)
+            client.connection.send_command(*self.whole(keys, arguments))
             return redis.Redis.parse_response(client, client.connection, "EVAL")
 
     def queue(self, pipeline: Any, keys: Sequence[str], arguments: Sequence[Argument]) -> None:
         """Adds it to a pipeline; its answer there can be a NoScriptError, after which nothing was done."""
-        Pipeline.execute_command(pipeline, "EVALSHA", self.digest, len(keys), *keys, *arguments)
+        Pipeline.execute_command(pipeline, *self.call(keys, arguments))
 
 
 @cache
@@ -106,9 +115,7 @@ def ask_again(pipeline: Any, calls: Sequence[tuple[Script, Sequence[str], Sequen
     again = Pipeline(pipeline.connection_pool, {}, transaction=False, shard_hint=None)
     sent: set[str] = set()
     for script, keys, arguments in calls:
-        known = script.digest in sent
+        command = script.call if script.digest in sent else script.whole
         sent.add(script.digest)
-        again.execute_command(
-            "EVALSHA" if known else "EVAL", script.digest if known else script.text, len(keys), *keys, *arguments
-        )
+        again.execute_command(*command(keys, arguments))
     return again.execute(raise_on_error=False)

@@ -19,10 +19,11 @@ from kombu.utils.json import loads
 from tidegate.act.gate import lost, stock
 from tidegate.act.gate.openings import openings
 from tidegate.act.gate.rest import Rest
+from tidegate.broker.keys import GATE
 from tidegate.broker.scripts import RING, Script
 
 FETCH = Script("door", "spill", "fetch", "marks", "firings", "fetched")
-BELL = "tidegate:gate:1:bell:"
+BELL = f"{GATE}bell:"
 LOST = Script("lost")
 #: After an error of the script: so long stock Kombu takes the messages, then the script is tried again; twice as long
 #: after every further one.

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from celery import current_app
 from kombu.transport import virtual
+from kombu.utils.encoding import bytes_to_str
 from kombu.utils.json import dumps
 
 from tidegate.act.gate import stock
@@ -84,7 +85,7 @@ class GateQoS(QoS):  # type: ignore[misc]
         try:
             super().restore_by_tag(tag, client, leftmost)
         except Returned as returned:
-            self.channel.restore_guarded(_text(tag), returned, leftmost, client)
+            self.channel.restore_guarded(bytes_to_str(tag), returned, leftmost, client)
         self.channel.ring_for_restored()
 
     def restore_plainly(self, tag: str, client: Any, leftmost: bool) -> None:
@@ -128,7 +129,7 @@ class GateQoS(QoS):  # type: ignore[misc]
             openings.note(what, error, _HELD)
             return False
         if why:
-            openings.note("mark", _text(why), _UNMARKED)
+            openings.note("mark", bytes_to_str(why), _UNMARKED)
         return True
 
 
@@ -186,7 +187,7 @@ class Restoring(stock.Channel):  # type: ignore[misc]
             str(headers.get("task"))[:300],
             *said(guard_in(payload), headers),
         ]
-        return [_text(part) for part in RESTORE.run(client, [prefix + key for key in keys], arguments)]
+        return [bytes_to_str(part) for part in RESTORE.run(client, [prefix + key for key in keys], arguments)]
 
     def _restore_plainly(self, tag: str, leftmost: bool, client: Any) -> None:
         self._plainly.add(tag)
@@ -232,7 +233,3 @@ def said(guard: Any, headers: Any) -> list[Any]:
 
 def _tell_superseded(channel: Any, returned: Returned, newer: str) -> None:
     tell(Outcome.SUPERSEDED, returned.routing_key, returned.payload["headers"], newer, hands.app or current_app)
-
-
-def _text(value: Any) -> str:
-    return value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)

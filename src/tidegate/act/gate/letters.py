@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from kombu.utils.encoding import bytes_to_str
 from kombu.utils.json import loads
 
 from tidegate.act.gate.failures import BrokerFull
@@ -142,16 +143,20 @@ class Letter:
         """What became of the message."""
         if self.script is PUSH:
             return Outcome.ADMITTED
-        word = _text(answer[0])
+        word = bytes_to_str(answer[0])
         return Outcome.ADMITTED if word == Outcome.DROPPED_HEAD else Outcome(word)
 
     def opened_by(self, answer: Any) -> str:
         """What of the gate failed for a message that was admitted all the same; empty where nothing did."""
-        return _text(answer[2]) if self.script is ADMIT and len(answer) > 2 and answer[1] in ("open", b"open") else ""
+        return (
+            bytes_to_str(answer[2])
+            if self.script is ADMIT and len(answer) > 2 and answer[1] in ("open", b"open")
+            else ""
+        )
 
     def dropped_by(self, answer: Any) -> Sequence[Any]:
         """The payloads of what was dropped to make room."""
-        return answer[1:] if self.script is ADMIT and _text(answer[0]) == Outcome.DROPPED_HEAD else ()
+        return answer[1:] if self.script is ADMIT and bytes_to_str(answer[0]) == Outcome.DROPPED_HEAD else ()
 
     def keys(self) -> Sequence[str]:
         """KEYS of the script."""
@@ -212,12 +217,12 @@ def kept(message: dict[str, Any], exempt: str) -> dict[str, Any]:
 
 def pending_of(answer: Sequence[Any]) -> str:
     """The id of the run that stands in for a message that was skipped."""
-    return _text(answer[1])
+    return bytes_to_str(answer[1])
 
 
 def refusal(answer: Sequence[Any], letter: Letter) -> QueueFull:
     """The error for a message that was refused: what was found, and what to do."""
-    outcome, depth, bound, limit = letter.outcome_of(answer), int(answer[1]), int(answer[2]), _text(answer[3])
+    outcome, depth, bound, limit = letter.outcome_of(answer), int(answer[1]), int(answer[2]), bytes_to_str(answer[3])
     kept_in = letter.bound.dead_letter if outcome is Outcome.DEAD_LETTERED and letter.bound is not None else ""
     message = _WHAT_TO_DO[limit].format(queue=letter.queue, depth=depth, bound=bound)
     message = message.replace(" full: 1 messages wait,", " full: 1 message waits,")
@@ -249,7 +254,3 @@ def broker_full(queue: str) -> BrokerFull:
         "(`tidegate doctor` says what fills it), and bound the queues so that it can't happen again"
     )
     return BrokerFull(message)
-
-
-def _text(value: Any) -> str:
-    return value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)

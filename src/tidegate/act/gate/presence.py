@@ -18,18 +18,18 @@ from tidegate.act.gate.hands import hands
 from tidegate.act.gate.openings import openings
 from tidegate.act.gate.process import Process, this_process
 from tidegate.broker.address import Address
-from tidegate.broker.client import Command, Refusal
-from tidegate.broker.scripts import COUNTS, Script
+from tidegate.broker.client import Command, Refusal, as_text
+from tidegate.broker.keys import GATE
+from tidegate.broker.scripts import COUNTS, Argument, Script
 from tidegate.errors import TidegateError
 from tidegate.observe.app import address_of
-from tidegate.observe.probe.link import Away, Link
+from tidegate.observe.probe.link import Away, Link, refusal_among
 
 log = logging.getLogger("tidegate.gate")
 
 SWEEP = Script("marks", "firings", "sweep")
 EVERY_S = 1.0
 EXPIRES_MS = 5000
-_SPACE = "tidegate:gate:1:"
 _UID = "tidegate.gate.running"
 _FINISH_S = 2.0
 #: What the server says, without the code before it, which redis-py takes off.
@@ -39,18 +39,9 @@ _presence: "Presence | None" = None
 
 
 class _Link(Link):
-    def complain(self, why: str) -> None:
-        """Once an outage."""
-        if not self._outage:
-            self._outage = True
-            log.warning("this worker can't say that it lives, so marks of what it holds do not count: %s", why)
-
-    def works(self) -> None:
-        """Ends an outage."""
-        self._pause_s = 0.0
-        if self._outage:
-            self._outage = False
-            log.info("this worker says again that it lives")
+    log = log
+    away = "this worker can't say that it lives, so marks of what it holds do not count: %s"
+    back = "this worker says again that it lives"
 
 
 class Presence:
@@ -135,7 +126,7 @@ class Presence:
 
     def _hear(self, pairs: list[Any]) -> None:
         """Reads of every worker once which process it is."""
-        nodes = {_text(worker): _text(node) for node, worker in zip(pairs[::2], pairs[1::2], strict=True)}
+        nodes = {as_text(worker): as_text(node) for node, worker in zip(pairs[::2], pairs[1::2], strict=True)}
         nodes.pop(self.worker, None)
         new = [worker for worker in nodes if worker not in self._others]
         said = self._asked(("MGET", *(self._key(f"worker:{worker}") for worker in new)))[0] if new else []
@@ -151,10 +142,11 @@ class Presence:
             self._asked(("DEL", *(self._key(f"worker:{worker}") for worker in there)))
 
     def _sweep(self) -> None:
-        rest = (1, self._key("sweep"), self._prefix, self._visibility_ms, self._index, self._key("nodes"))
-        answer = self._link.ask(("EVALSHA", SWEEP.digest, *rest))[0]
+        keys = [self._key("sweep")]
+        arguments: list[Argument] = [self._prefix, self._visibility_ms, self._index, self._key("nodes")]
+        answer = self._link.ask(SWEEP.call(keys, arguments))[0]
         if isinstance(answer, Refusal) and _UNKNOWN_SCRIPT in answer.why:
-            answer = self._link.ask(("EVAL", SWEEP.text, *rest))[0]
+            answer = self._link.ask(SWEEP.whole(keys, arguments))[0]
         if isinstance(answer, Refusal):
             openings.note("sweep", answer.why, "marks are only judged when somebody publishes")
 
@@ -169,19 +161,19 @@ class Presence:
     def _go(self) -> None:
         nodes = self._key("nodes")
         _, present = self._asked(("DEL", self._key(f"worker:{self.worker}")), ("HGET", nodes, self._node))
-        if present is not None and _text(present) == self.worker:
+        if present is not None and as_text(present) == self.worker:
             self._asked(("HDEL", nodes, self._node))
 
     def _asked(self, *commands: Command) -> list[Any]:
         answers = self._link.ask(*commands)
-        refusal = next((answer for answer in answers if isinstance(answer, Refusal)), None)
+        refusal = refusal_among(answers)
         if refusal is not None:
             self._link.complain(refusal.why)
             raise Away(refusal.why, in_doubt=False)
         return answers
 
     def _key(self, name: str) -> str:
-        return f"{self._prefix}{_SPACE}{name}"
+        return f"{self._prefix}{GATE}{name}"
 
 
 class GateStep(bootsteps.StartStopStep):
@@ -274,7 +266,3 @@ def _process_in(said: Any) -> Process | None:
         return Process(str(value["machine"]), int(value["pid"]), str(value["started"]))
     except (ValueError, TypeError, KeyError):
         return None
-
-
-def _text(value: Any) -> str:
-    return value.decode("utf-8", "surrogateescape") if isinstance(value, bytes) else str(value)

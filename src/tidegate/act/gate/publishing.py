@@ -78,8 +78,6 @@ def _wrapped(app: Any, before: Callable[..., Any] | None) -> Callable[..., Any]:
         publication = _prepared(app, name, args, kwargs, options)
         here = begin(publication)
         try:
-            if options.get("producer"):
-                return original(name, args, kwargs, **options)
             return _sent(app, original, name, args, kwargs, options)
         except Skipped as error:
             skipped = error
@@ -101,7 +99,7 @@ def _sent(app: Any, original: Callable[..., Any], name: str, args: Any, kwargs: 
     Kombu's pool throws a connection away for any error that passes it: two new ones for every refusal, of a server that
     has enough to do.
     """
-    if options.get("publisher") or options.get("connection"):
+    if options.get("producer") or options.get("publisher") or options.get("connection"):
         return original(name, args, kwargs, **options)
     options.pop("producer", None)
     with app.producer_or_acquire() as producer:

@@ -8,8 +8,6 @@ from tidegate.broker.address import Address
 from tidegate.broker.client import Broker, Command, Refusal, connect
 from tidegate.errors import TidegateError
 
-log = logging.getLogger("tidegate.probe")
-
 #: Of a server that does not answer nobody waits longer; the worker itself never waits.
 TIMEOUT_S = 1.0
 _FIRST_PAUSE_S = 1.0
@@ -26,6 +24,11 @@ class Away(Exception):
 
 class Link:
     """Opened when it is needed, closed when it fails; not for two threads at a time."""
+
+    log = logging.getLogger("tidegate.probe")
+    #: What the log says when an outage begins, with its reason, and when it is over.
+    away = "the probe keeps its counts in memory for now: %s"
+    back = "the probe's counts are in Redis again"
 
     def __init__(self, address: Address, timeout_s: float = TIMEOUT_S) -> None:
         self.address = address
@@ -63,17 +66,17 @@ class Link:
         return Away(why, in_doubt=in_doubt)
 
     def complain(self, why: str) -> None:
-        """Says once an outage that nothing can be kept."""
+        """Says so, once an outage."""
         if not self._outage:
             self._outage = True
-            log.warning("the probe keeps its counts in memory for now: %s", why)
+            self.log.warning(self.away, why)
 
     def works(self) -> None:
         """Everything was kept; ends an outage."""
         self._pause_s = 0.0
         if self._outage:
             self._outage = False
-            log.info("the probe's counts are in Redis again")
+            self.log.info(self.back)
 
     def close(self) -> None:
         """Ends the connection."""
