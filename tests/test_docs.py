@@ -188,7 +188,7 @@ def test_every_setting_of_the_application_stands_on_the_page_with_its_bounds_and
 
     assert rows == [
         [setting.name, f"{setting.default:.9g}" if is_number(setting) else str(setting.default)]
-        + ([f"{setting.least:.10g}", f"{setting.most:.10g}"] if is_number(setting) else ["", ""])
+        + ([f"{setting.least:.10g}", f"{setting.most:.10g}"] if setting.most else ["", ""])
         + [setting.sentence]
         for setting in config.APP_SETTINGS
     ]

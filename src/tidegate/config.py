@@ -30,6 +30,8 @@ class Holds(StrEnum):
     NUMBER = "number"
     MEMORY = "memory"  # a share of the server's limit, or bytes
     TABLE = "table"  # a mapping of names to mappings
+    TEXT = "text"
+    MAYBE = "maybe"  # a number, or None
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +42,7 @@ class AppSetting:
     """
 
     name: str
-    default: float | bool | None
+    default: float | bool | str | None
     sentence: str
     holds: Holds = Holds.NUMBER
     least: float = 0.0
@@ -70,6 +72,30 @@ APP_SETTINGS = (
         30.0,
         "Seconds that a publish waits for room where the overflow is block.",
         least=0,
+        most=86_400,
+    ),
+    AppSetting(
+        "tidegate_beat_lease", True, "Whether beats that share a schedule share a lease: one leads.", Holds.SWITCH
+    ),
+    AppSetting(
+        "tidegate_beat_name", "", "The name under which beats share a schedule; empty: the application's.", Holds.TEXT
+    ),
+    AppSetting(
+        "tidegate_beat_spread", True, "Whether entries of one interval come due one after another.", Holds.SWITCH
+    ),
+    AppSetting(
+        "tidegate_target_utilisation",
+        0.8,
+        "The busy share of the slots that an interval which follows the workers aims at.",
+        least=0.05,
+        most=1,
+    ),
+    AppSetting(
+        "tidegate_wait_target_s",
+        None,
+        "Seconds that other tasks may wait on average beside such an entry; None: no target.",
+        Holds.MAYBE,
+        least=0.001,
         most=86_400,
     ),
 )

@@ -8,6 +8,7 @@ from tidegate.config import APP_SETTING, APP_SETTINGS, AppSetting, Holds
 from tidegate.errors import UsageError
 
 _SPACE = "tidegate_"
+_LONGEST_TEXT = 100
 
 
 def values_in(conf: Any) -> dict[str, Any]:
@@ -65,9 +66,16 @@ def checked(setting: AppSetting, value: object) -> Any:
     if setting.holds is Holds.SWITCH:
         fits, expected = isinstance(value, bool), "True or False"
     elif setting.holds is Holds.NUMBER:
-        fits = isinstance(value, (int, float)) and not isinstance(value, bool)
-        fits = fits and setting.least <= value <= setting.most  # type: ignore[operator]
+        fits = _is_between(value, setting)
         expected = f"a number from {setting.least:g} to {setting.most:g}"
+    elif setting.holds is Holds.MAYBE:
+        fits = value is None or _is_between(value, setting)
+        expected = f"None or a number from {setting.least:g} to {setting.most:g}"
+    elif setting.holds is Holds.TEXT:
+        fits, expected = (
+            isinstance(value, str) and len(value) <= _LONGEST_TEXT,
+            f"a text of at most {_LONGEST_TEXT} letters",
+        )
     elif setting.holds is Holds.TABLE:
         fits, expected = value is None or isinstance(value, Mapping), "a mapping of names to mappings"
     else:
@@ -76,6 +84,11 @@ def checked(setting: AppSetting, value: object) -> Any:
     if fits:
         return value
     raise UsageError(f"expected {setting.name} to be {expected}, got {value!r}")
+
+
+def _is_between(value: Any, setting: AppSetting) -> bool:
+    is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    return is_number and setting.least <= value <= setting.most
 
 
 def _ours(names: Iterable[Any]) -> list[str]:
