@@ -16,6 +16,7 @@ from tidegate.model.beat.spread import WIDEST_US, jitter, phases
 
 #: An entry whose due time can't be worked out, or that has none, is looked at again after so long.
 AGAIN_US = 60_000_000
+_MOST_SAME = 10_000
 
 
 class Book:
@@ -28,6 +29,7 @@ class Book:
         self._pacer, self._policy_of = pacer, policy_of
         self._shares, self._spread = shares, spread
         self._followers: list[Follower] = []
+        self._same: dict[int, int] = {}
         self.agenda = Agenda()
         self.entries: dict[str, Kept] = {}
 
@@ -126,7 +128,8 @@ class Book:
         kept.interval_us = self.interval_of(kept)
         if kept.interval_us:
             kept.due_us = next_on_grid(kept.last_us, kept.interval_us, now_us)
-            self.agenda.put(kept, kept.due_us + self.jitter_of(kept))
+            jitter_us = self.jitter_of(kept)
+            self.agenda.put(kept, kept.due_us + jitter_us if jitter_us else kept.due_us)
             return
         try:
             again_us = self._plan_by_calendar(kept, wall_us)
@@ -162,7 +165,11 @@ class Book:
         return jitter(kept.name, kept.due_us, most_us, kept.interval_us) if most_us else 0
 
     def interval_of(self, kept: Kept) -> int:
-        """The interval in force in µs; 0 where its due times have none."""
+        """The interval in force in µs; 0 where its due times have none. One number for all that have the same."""
+        interval_us = self._interval_of(kept)
+        return self._same.setdefault(interval_us, interval_us) if len(self._same) < _MOST_SAME else interval_us
+
+    def _interval_of(self, kept: Kept) -> int:
         declared_us = calendar.interval_of(kept.schedule)
         if not kept.follows:
             return kept.ordered_us or declared_us

@@ -22,6 +22,15 @@ class Decision:
     send_us: int = 0
     expires_s: float | None = None
 
+    def before(self, kept: Kept) -> str:
+        """The cursor that stands when it comes to the due time that is sent."""
+        return str(self.verdicts[-1].due_us) if self.verdicts else kept.cursor
+
+    def passing_over(self, kept: Kept, outcome: BeatOutcome, why: str) -> "Decision":
+        """The same, but that due time is not sent."""
+        verdict = Verdict(kept.name, self.send_us, self.before(kept), outcome, why=why)
+        return Decision((*self.verdicts, verdict))
+
 
 @dataclass(frozen=True, slots=True)
 class Moment:
@@ -29,6 +38,10 @@ class Moment:
 
     now_us: int
     wall_us: int
+
+    def earlier(self, by_us: int) -> "Moment":
+        """So much before."""
+        return Moment(self.now_us - by_us, self.wall_us - by_us) if by_us else self
 
 
 def decide(kept: Kept, moment: Moment, app: Any, *, why_held: str, gated: bool) -> Decision:
@@ -48,10 +61,8 @@ def decide(kept: Kept, moment: Moment, app: Any, *, why_held: str, gated: bool) 
         return Decision(verdicts)
     expires_s = expires_of(kept, following_us, turn.send_us, gated=gated)
     outcome, why = _not_sent(kept, turn.send_us, following_us, now_us, expires_s, why_held)
-    if outcome is None:
-        return Decision(verdicts, turn.send_us, None if "expires" in kept.entry.options else expires_s)
-    before = str(verdicts[-1].due_us) if verdicts else kept.cursor
-    return Decision((*verdicts, Verdict(kept.name, turn.send_us, before, outcome, why=why)))
+    decision = Decision(verdicts, turn.send_us, None if "expires" in kept.entry.options else expires_s)
+    return decision if outcome is None else decision.passing_over(kept, outcome, why)
 
 
 def _turn_by_calendar(kept: Kept, wall_us: int, catchup_us: int | None, app: Any) -> tuple[Turn, int | None]:

@@ -1,5 +1,6 @@
 """The lease, the pacing and the policies of the entries: each of them where it is there."""
 
+from functools import cache
 from importlib import import_module
 from typing import Any
 
@@ -28,6 +29,7 @@ def policy_of(app: Any, entry: Any) -> EntryPolicy:
     return _PLAIN if made is None else made(app, entry)
 
 
+@cache
 def _part(module: str, name: str) -> Any:
     try:
         return getattr(import_module(f"tidegate.act.beat.{module}"), name)

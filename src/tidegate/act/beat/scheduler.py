@@ -53,6 +53,7 @@ class TidegateMixin:
         self.tally = Tally(self)
         self._post = Post(self)
         self._watch = Watch(self)
+        self.app = app
         self._turns = Turns(self, self.tally, self._post)
         super().__init__(app, *args, **kwargs)  # type: ignore[call-arg]
 

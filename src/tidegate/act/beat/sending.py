@@ -130,10 +130,6 @@ def _is_of_connection(error: BaseException) -> bool:
 
 
 def _complain(error: BaseException, entry: str = "") -> None:
+    """One line a minute for each kind of error, whatever it happens to."""
     kind = type(error).__name__
-    if entry and not isinstance(error, NotPublished) and not _is_of_connection(error):
-        rarely.say(f"message {kind} {entry}", "%s was not sent (%s: %s)", entry, kind, error)
-    else:
-        rarely.say(
-            f"message {kind}", "what was due was not sent%s (%s: %s)", f": {entry}" if entry else "", kind, error
-        )
+    rarely.say(f"message {kind}", "%s was not sent (%s: %s)", entry or "what was due", kind, error)

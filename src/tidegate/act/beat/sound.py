@@ -2,10 +2,11 @@
 
 import inspect
 from collections.abc import Mapping
+from datetime import timedelta
 from typing import Any
 
 from celery.beat import ScheduleEntry
-from celery.schedules import BaseSchedule, maybe_schedule
+from celery.schedules import BaseSchedule, crontab, maybe_schedule
 
 from tidegate.act.beat.outcomes import log
 
@@ -29,15 +30,17 @@ def _wrong(fields: Any, app: Any) -> str:
         return f"a dict was expected, not {type(fields).__name__}"
     if not isinstance(fields.get("task"), str) or not fields["task"]:
         return "it names no task"
-    strangers = sorted(str(name) for name in fields if name not in _FIELDS)
-    if strangers:
-        return f"{strangers[0]} is unknown (known: {', '.join(sorted(_FIELDS - {'app', 'name'}))})"
+    if not fields.keys() <= _FIELDS:
+        strangers = ", ".join(sorted(str(name) for name in fields.keys() - _FIELDS))
+        return f"{strangers} is unknown (known: {', '.join(sorted(_FIELDS - {'app', 'name'}))})"
     if fields.get("options") is not None and not isinstance(fields["options"], Mapping):
         return "its options are no dict"
     return _wrong_schedule(fields.get("schedule"), app)
 
 
 def _wrong_schedule(given: Any, app: Any) -> str:
+    if type(given) in (int, float, timedelta, crontab):
+        return ""
     try:
         made = maybe_schedule(given, app=app)
     except Exception as error:  # noqa: BLE001  whatever somebody gave

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from tidegate.act.beat.behind import Behind
 from tidegate.act.beat.book import AGAIN_US, Book
 from tidegate.act.beat.calendar import moment_of
 from tidegate.act.beat.deciding import Decision, Moment, decide
@@ -16,7 +17,7 @@ from tidegate.facts.beat import BeatOutcome
 #: So many due times are sent in one go.
 MOST_AT_ONCE = 100
 #: The shortest sleep: what comes due within it goes out together.
-SHORTEST_S = 0.005
+SHORTEST_S = 0.01
 #: While the server is away, what is due waits so long for the next try.
 PATIENCE_US = 500_000
 
@@ -26,6 +27,7 @@ class Turns:
 
     def __init__(self, scheduler: Any, tally: Tally, post: Post) -> None:
         self._scheduler, self._tally, self._post = scheduler, tally, post
+        self._behind = Behind(scheduler.app)
         self._doubtful: dict[str, Sending] = {}
         self._asked: set[str] = set()
 
@@ -52,8 +54,7 @@ class Turns:
                 continue
             verdicts += decision.verdicts
             if decision.send_us:
-                before = str(decision.verdicts[-1].due_us) if decision.verdicts else kept.cursor
-                sendings.append(self._sending(book, kept, decision, before))
+                sendings.append(self._sending(book, kept, decision))
             elif not decision.verdicts:
                 self._go_on(book, kept, kept.due_us, kept.cursor, moment)
         if verdicts and not self._scheduler.standing.record(verdicts):
@@ -76,16 +77,23 @@ class Turns:
         try:
             if not self._scheduler.permits(kept.entry, moment_of(kept.due_us)):
                 return Decision()
-            why_held = (
-                self._scheduler.pacer.holds(kept.name) if self._scheduler.pacer is not None and kept.follows else ""
-            )
-            return decide(kept, moment, self._scheduler.app, why_held=why_held, gated=is_installed(self._scheduler.app))
+            return self._decision(book, kept, moment)
         except Exception as error:  # noqa: BLE001  one entry's schedule must not stop the others
             book.report(kept, error)
             book.agenda.put(kept, moment.now_us + AGAIN_US)
             return None
 
-    def _sending(self, book: Book, kept: Kept, decision: Decision, before: str) -> Sending:
+    def _decision(self, book: Book, kept: Kept, moment: Moment) -> Decision:
+        app, pacer = self._scheduler.app, self._scheduler.pacer
+        why_held = pacer.holds(kept.name) if pacer is not None and kept.follows else ""
+        gated = is_installed(app)
+        # By its jitter a due time is sent later, but it does not come late.
+        moment = moment.earlier(book.jitter_of(kept))
+        decision = decide(kept, moment, app, why_held=why_held, gated=gated)
+        why = self._behind.why_skipped(kept, decision.send_us) if decision.send_us and not gated else ""
+        return decision.passing_over(kept, BeatOutcome.OVERLAP_SKIPPED, why) if why else decision
+
+    def _sending(self, book: Book, kept: Kept, decision: Decision) -> Sending:
         options: dict[str, Any] = {}
         if decision.expires_s is not None:
             options["expires"] = decision.expires_s
@@ -93,7 +101,7 @@ class Turns:
             options["overlap"] = kept.policy.overlap.value
         jittered = kept.due_us == decision.send_us and book.jitter_of(kept) > 0
         label = BeatOutcome.JITTERED if jittered else BeatOutcome.SENT
-        claim = Claim(self._scheduler.standing.terms, kept.name, decision.send_us, before, label=label)
+        claim = Claim(self._scheduler.standing.terms, kept.name, decision.send_us, decision.before(kept), label=label)
         return Sending(kept, claim, options)
 
     def _note_verdict(self, book: Book, verdict: Verdict, moment: Moment, *, goes_on: bool) -> None:
