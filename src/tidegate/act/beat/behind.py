@@ -5,10 +5,16 @@ from typing import Any
 from tidegate.act.beat.calendar import interval_of
 from tidegate.act.beat.kept import Kept
 from tidegate.act.beat.outcomes import log, rarely
+from tidegate.act.gate.install import is_installed
 from tidegate.facts.overlap import Overlap
 
 #: A run of which nothing was heard for so long (and for ten intervals) is given up.
 GIVEN_UP_US = 3_600_000_000
+
+
+def is_gated(app: Any) -> bool:
+    """Whether what the application publishes passes the gate."""
+    return is_installed(app) and app.conf.get("tidegate_gate", True) is not False
 
 
 class Behind:

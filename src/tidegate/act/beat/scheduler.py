@@ -15,6 +15,7 @@ from tidegate.act.beat.parts import pacer_of, policy_of, standing_of
 from tidegate.act.beat.sending import Post
 from tidegate.act.beat.sound import sound
 from tidegate.act.beat.standing import Alone, Standing
+from tidegate.act.beat.store import KeptFile
 from tidegate.act.beat.turning import Turns
 from tidegate.act.beat.watching import Watch
 
@@ -142,5 +143,5 @@ class TidegateMixin:
                 self.pacer.close()
 
 
-class PersistentScheduler(TidegateMixin, beat.PersistentScheduler):  # type: ignore[misc]
+class PersistentScheduler(TidegateMixin, KeptFile, beat.PersistentScheduler):  # type: ignore[misc]
     """`beat_scheduler = "tidegate"`: entries from `beat_schedule`, run state in Celery's own file."""

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from tidegate.act.beat.behind import Behind
+from tidegate.act.beat.behind import Behind, is_gated
 from tidegate.act.beat.book import AGAIN_US, Book
 from tidegate.act.beat.calendar import moment_of
 from tidegate.act.beat.deciding import Decision, Moment, decide
@@ -11,7 +11,6 @@ from tidegate.act.beat.outcomes import Tally, rarely
 from tidegate.act.beat.sending import MOST_DOUBTS, Post, Sending
 from tidegate.act.beat.standing import Verdict
 from tidegate.act.claim import Claim
-from tidegate.act.gate.install import is_installed
 from tidegate.facts.beat import BeatOutcome
 
 #: So many due times are sent in one go.
@@ -86,7 +85,7 @@ class Turns:
     def _decision(self, book: Book, kept: Kept, moment: Moment) -> Decision:
         app, pacer = self._scheduler.app, self._scheduler.pacer
         why_held = pacer.holds(kept.name) if pacer is not None and kept.follows else ""
-        gated = is_installed(app)
+        gated = is_gated(app)
         # By its jitter a due time is sent later, but it does not come late.
         moment = moment.earlier(book.jitter_of(kept))
         decision = decide(kept, moment, app, why_held=why_held, gated=gated)
@@ -97,7 +96,7 @@ class Turns:
         options: dict[str, Any] = {}
         if decision.expires_s is not None:
             options["expires"] = decision.expires_s
-        if kept.policy.overlap is not None and is_installed(self._scheduler.app):
+        if kept.policy.overlap is not None and is_gated(self._scheduler.app):
             options["overlap"] = kept.policy.overlap.value
         jittered = kept.due_us == decision.send_us and book.jitter_of(kept) > 0
         label = BeatOutcome.JITTERED if jittered else BeatOutcome.SENT
