@@ -12,7 +12,7 @@ from tidegate.cli.render import console
 from tidegate.cli.text import to_json
 
 
-class _Group(DYMGroup):  # type: ignore[misc]
+class OrderedGroup(DYMGroup):  # type: ignore[misc]
     """A group that names the nearest command for a misspelt one, with its commands in the order of their use."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
@@ -20,7 +20,7 @@ class _Group(DYMGroup):  # type: ignore[misc]
         return list(self.commands)
 
 
-@click.group(cls=_Group)
+@click.group(cls=OrderedGroup)
 def gate() -> None:
     """What the gate bounds, holds back and counts, and what it decided. Writes nothing."""
 
