@@ -177,8 +177,12 @@ def _entries(app: AppSeen) -> Maybe[Sequence[EntrySeen]]:
     """Those of the schedulers that may be in force, also the ones that are switched off."""
     if not known(app.entries):
         return app.entries
-    places = [row for row in app.schedulers if row.in_force is not False and known(row.entries)]
-    return [entry for row in places if known(row.entries) for entry in row.entries]
+    return [entry for entry in every_entry(app) if entry.in_force]
+
+
+def every_entry(app: AppSeen) -> Sequence[EntrySeen]:
+    """All entries that could be read."""
+    return [entry for row in app.schedulers if known(row.entries) for entry in row.entries]
 
 
 def _named(app: AppSeen, name: str) -> EntrySeen:

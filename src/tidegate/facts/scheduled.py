@@ -5,8 +5,9 @@ from dataclasses import dataclass, field
 
 from tidegate.facts.beat import Ask, EntryPolicy, Order, Paced
 from tidegate.facts.journal import JournalEntry
-from tidegate.facts.seen import NOT_LOOKED
-from tidegate.facts.unknown import Maybe
+from tidegate.facts.unknown import Maybe, Unknown
+
+_NOT_LOOKED = Unknown("not looked at")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -14,7 +15,7 @@ class Leader:
     """The beat that decides on the due times: `who` (machine, process), and since when."""
 
     who: str
-    since_s: Maybe[float] = NOT_LOOKED
+    since_s: Maybe[float] = _NOT_LOOKED
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,15 +37,15 @@ class BeatSeen:
 
     name: str
     at_s: float
-    leader: Maybe[Leader | None] = NOT_LOOKED
-    edition: Maybe[int] = NOT_LOOKED
-    edition_in_force: Maybe[int | None] = NOT_LOOKED
-    cursors: Maybe[Mapping[str, float]] = NOT_LOOKED
-    last: Maybe[Mapping[str, LastSeen]] = NOT_LOOKED
-    counts: Maybe[Mapping[str, Mapping[str, int]]] = NOT_LOOKED
-    orders: Maybe[Mapping[str, Order]] = NOT_LOOKED
-    asks: Maybe[Mapping[str, Ask]] = NOT_LOOKED
-    paced: Maybe[Mapping[str, Paced]] = NOT_LOOKED
+    leader: Maybe[Leader | None] = _NOT_LOOKED
+    edition: Maybe[int] = _NOT_LOOKED
+    edition_in_force: Maybe[int | None] = _NOT_LOOKED
+    cursors: Maybe[Mapping[str, float]] = _NOT_LOOKED
+    last: Maybe[Mapping[str, LastSeen]] = _NOT_LOOKED
+    counts: Maybe[Mapping[str, Mapping[str, int]]] = _NOT_LOOKED
+    orders: Maybe[Mapping[str, Order]] = _NOT_LOOKED
+    asks: Maybe[Mapping[str, Ask]] = _NOT_LOOKED
+    paced: Maybe[Mapping[str, Paced]] = _NOT_LOOKED
     strange: int = 0
 
 
@@ -66,8 +67,9 @@ class Rules:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EntryRow:
-    """One entry as it runs. `interval_s` is the one in force and `interval_why` why; both None and its schedule's text
-    for what is no interval. Times are seconds since the epoch. `counts` are due times by outcome, since they are counted.
+    """One entry as it runs. `interval_s` is the one in force and `interval_why` why; None for what has none.
+    `basis` of one that follows the workers (`auto`): `plan`, or `declared` where nothing is measured.
+    Times are seconds since the epoch. `counts` are due times by outcome, since they are counted.
     `trouble` is empty where there is none.
     """
 
@@ -78,6 +80,7 @@ class EntryRow:
     interval_s: Maybe[float | None]
     interval_why: str
     auto: bool
+    basis: str
     min_s: float | None
     max_s: float | None
     overlap: str

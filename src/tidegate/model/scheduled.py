@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 from tidegate.facts.beat import AUTO, BeatOutcome, EntryPolicy, Order, Paced
 from tidegate.facts.overlap import Overlap
 from tidegate.facts.scheduled import BeatSeen, EntryRow, Rules
-from tidegate.facts.seen import EntrySeen
+from tidegate.facts.seen import EntrySeen, Look
 from tidegate.facts.unknown import Maybe, Unknown, known
 from tidegate.model.crontab import next_due_s
 
@@ -27,6 +27,17 @@ def rows_of(entries: Iterable[EntrySeen], rules: Rules, beat: BeatSeen) -> tuple
     """One row an entry: those in trouble first, then the paused ones, then the others by name."""
     rows = [_row(entry, rules, beat) for entry in entries]
     return tuple(sorted(rows, key=lambda row: (not row.trouble, row.paused is not True, row.entry)))
+
+
+def schedule_rows(look: Look) -> Maybe[tuple[EntryRow, ...]]:
+    """The same of what a look saw; none where no scheduler of ours runs."""
+    if look.app is None or not known(look.rules):
+        return look.rules if not known(look.rules) else Unknown("no application was named (-A)")
+    if not known(look.app.entries):
+        return look.app.entries
+    if not known(look.beat):
+        return look.beat
+    return rows_of(look.app.entries, look.rules, look.beat) if look.beat is not None else ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +73,7 @@ def _following(declared_s: float, order: Order | None, paced: Maybe[Paced | None
     if not known(paced):
         return Interval(paced, whose, auto=True)
     if paced is None:
-        return Interval(declared_s, f"{whose}: no beat follows the workers yet", auto=True)
+        return Interval(declared_s, f"{whose}: no beat follows the workers yet", auto=True, basis="declared")
     return Interval(paced.interval_s, f"{whose}: {paced.why}", auto=True, basis=paced.basis)
 
 
@@ -82,6 +93,7 @@ def _row(entry: EntrySeen, rules: Rules, beat: BeatSeen) -> EntryRow:
         interval_s=interval.s,
         interval_why=interval.why,
         auto=interval.auto,
+        basis=interval.basis,
         min_s=bounds.min_s or policy.min_s,
         max_s=bounds.max_s or policy.max_s,
         overlap=rules.overlaps.get(entry.name) or str(policy.overlap or Overlap.ALLOW_ALL),

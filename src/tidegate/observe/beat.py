@@ -13,7 +13,7 @@ from tidegate.broker.client import Broker, Refusal, as_text
 from tidegate.broker.orders import decode_ask, decode_order, decode_paced
 from tidegate.broker.reads import refused
 from tidegate.facts.beat import BeatOutcome
-from tidegate.facts.scheduled import BeatSeen, LastSeen, Leader
+from tidegate.facts.scheduled import BeatSeen, LastSeen, Leader, Rules
 from tidegate.facts.unknown import Maybe, Unknown, known
 from tidegate.observe.measured import broker_time
 
@@ -45,6 +45,17 @@ def see_beat(broker: Broker, name: str, entries: Sequence[str]) -> BeatSeen:
         paced=reader.fields("paced", decode_paced),
         strange=reader.strange,
     )
+
+
+def see_ours(broker: Broker, rules: Rules, entries: Sequence[str]) -> Maybe[BeatSeen | None]:
+    """The same where a beat of ours runs the schedule, or should; None where neither is so, for one MGET."""
+    if rules.ours is not True:
+        leader, _ = in_force(broker, rules.name)
+        if not known(leader):
+            return leader
+        if leader is None:
+            return rules.ours if not known(rules.ours) else None
+    return see_beat(broker, rules.name, entries)
 
 
 def in_force(broker: Broker, name: str) -> tuple[Maybe[Leader | None], Maybe[int | None]]:
