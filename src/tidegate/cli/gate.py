@@ -72,7 +72,8 @@ def _looked(target: Target, **options: Any) -> Any:
     "-n", "--number", default=20, show_default=True, type=click.IntRange(1, 10_000), help="How many decisions."
 )
 def journal(target: Target, as_json: bool, verbose: bool, number: int) -> None:
-    """Show what the gate decided last, newest first: which message, which queue, and why. Writes nothing.
+    """Show what the gate decided last and what operators ordered of the schedule, newest first: which message or entry, which
+    queue, and why. Writes nothing.
 
     \b
     tidegate gate journal redis://localhost:6379/0 -n 3
