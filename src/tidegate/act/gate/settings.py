@@ -31,7 +31,12 @@ from tidegate.units import parse_size
 #: Less is no memory that a broker could live in.
 _LEAST_MEMORY_BYTES = 1 << 20
 _MOST_KNOWN = 10_000
-_STOCK_SCHEDULER = "celery.beat:PersistentScheduler"
+#: Schedulers that keep their entries in `beat_schedule`.
+_STATIC_SCHEDULERS = (
+    "celery.beat:PersistentScheduler",
+    "tidegate",
+    "tidegate.act.beat.scheduler:PersistentScheduler",
+)
 #: Where an application keeps what was worked out of its settings.
 _PLACE = "_tidegate_policies"
 
@@ -116,7 +121,7 @@ class Policies:
     def strangers(self) -> list[str]:
         """A sentence for every name in the settings that nothing here has: a typing error, or another worker's task."""
         schedule = self._app.conf.beat_schedule or {}
-        if self._app.conf.beat_scheduler != _STOCK_SCHEDULER or not schedule:
+        if self._app.conf.beat_scheduler not in _STATIC_SCHEDULERS or not schedule:
             schedule = self._entries  # others keep their entries elsewhere
         return [
             *_strange("tidegate_tasks", self._tasks, self._app.tasks, "this worker has no such task"),
