@@ -1,4 +1,4 @@
-"""The lease, the pacing and the policies of the entries: each of them where it is there."""
+"""The lease and the pacing: each of them where it is there."""
 
 from functools import cache
 from importlib import import_module
@@ -6,9 +6,6 @@ from typing import Any
 
 from tidegate.act.beat.pacing import Pacer
 from tidegate.act.beat.standing import Alone, Standing
-from tidegate.facts.beat import EntryPolicy
-
-_PLAIN = EntryPolicy()
 
 
 def standing_of(app: Any) -> Standing:
@@ -23,6 +20,7 @@ def pacer_of(app: Any) -> Pacer | None:
     return None if made is None else made(app)
 
 
+<<<<<<< HEAD
 def policy_of(app: Any, entry: Any) -> EntryPolicy:
     """What holds for an entry beside its schedule."""
     made = _part("policies", "policy_of")
@@ -30,6 +28,8 @@ def policy_of(app: Any, entry: Any) -> EntryPolicy:
 
 
 @cache
+=======
+>>>>>>> beat-e
 def _part(module: str, name: str) -> Any:
     try:
         return getattr(import_module(f"tidegate.act.beat.{module}"), name)
