@@ -20,16 +20,7 @@ def pacer_of(app: Any) -> Pacer | None:
     return None if made is None else made(app)
 
 
-<<<<<<< HEAD
-def policy_of(app: Any, entry: Any) -> EntryPolicy:
-    """What holds for an entry beside its schedule."""
-    made = _part("policies", "policy_of")
-    return _PLAIN if made is None else made(app, entry)
-
-
 @cache
-=======
->>>>>>> beat-e
 def _part(module: str, name: str) -> Any:
     try:
         return getattr(import_module(f"tidegate.act.beat.{module}"), name)
