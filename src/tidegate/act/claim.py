@@ -26,11 +26,12 @@ class Claim:
     """One due time on its way. `before` is what the entry's cursor holds as long as nobody has decided on it, "" none.
 
     `due_us`: microseconds since the epoch, the cursor from then on; 0 for a run that was asked for, whose `ask` is gone
-    from then on. `label` is the outcome where the message is simply let in. `outcome` and `why` are written when the
-    answer is there: None until then, and where it is in doubt.
+    from then on. `terms`: None where nothing is compared, and only the outcome is asked for. `label` is the outcome where
+    the message is simply let in. `outcome` and `why` are written when the answer is there: None until then, and where it
+    is in doubt.
     """
 
-    terms: Terms
+    terms: Terms | None
     entry: str
     due_us: int
     before: str = ""

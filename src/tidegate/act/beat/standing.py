@@ -70,13 +70,17 @@ class Alone:
     leads, term, edition = True, 1, 0
     terms: Terms | None = None
 
+    def __init__(self) -> None:
+        # Intervals go on as before where the clock of the machine is set.
+        self._offset_s = time.time() - time.monotonic()
+
     def check(self) -> bool:
         """Always."""
         return True
 
     def now_s(self) -> float:
-        """The clock of this machine."""
-        return time.time()
+        """The clock of this machine as it stood at the beginning, moved on by the monotonic one."""
+        return self._offset_s + time.monotonic()
 
     def cursors(self, entries: Collection[str]) -> dict[str, str]:
         """None."""

@@ -16,7 +16,7 @@ class Rarely:
         self._lock = threading.Lock()
         self._kinds: dict[str, tuple[float, int]] = {}
 
-    def say(self, kind: str, message: str, *args: object, level: int = logging.WARNING) -> None:
+    def say(self, kind: str, message: str, *args: object, level: int = logging.WARNING, exc_info: bool = False) -> None:
         """Says it, unless one of its kind was said within the last minute."""
         now_s = time.monotonic()
         with self._lock:
@@ -28,4 +28,4 @@ class Rarely:
                 self._kinds.clear()
             self._kinds[kind] = (now_s + self._every_s, 0)
         more = f" (and {left_out:,} more since it was last said)" if left_out else ""
-        self._log.log(level, message + more, *args)
+        self._log.log(level, message + more, *args, exc_info=exc_info)

@@ -1,0 +1,63 @@
+"""What the scheduler keeps of one entry: its due times, and what its last run is known by."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from tidegate.facts.beat import AUTO, EntryPolicy, Order
+
+#: The shortest interval there is.
+SHORTEST_US = 1000
+
+
+@dataclass(slots=True, eq=False)
+class Kept:
+    """One entry. Times are µs of the schedule's clock, those without a grid µs of the wall's; 0 for none.
+
+    `interval_us` is what its due times are apart, 0 where its schedule has no such thing. `cursor` is what the server
+    holds for it as far as is known, "" nothing. `last_us` is the due time decided on last, `due_us` the next one, and
+    `ticket` tells the only valid place in the agenda from older ones. `doubts` counts the publishes of this due time of
+    which nobody knows what became.
+    """
+
+    entry: Any
+    schedule: Any
+    policy: EntryPolicy
+    order: Order | None = None
+    interval_us: int = 0
+    cursor: str = ""
+    last_us: int = 0
+    due_us: int = 0
+    ticket: int = 0
+    doubts: int = 0
+    run: "tuple[str, int] | None" = None
+
+    @property
+    def name(self) -> str:
+        """The entry's name in the schedule."""
+        return str(self.entry.name)
+
+    @property
+    def is_paused(self) -> bool:
+        """Whether an operator has paused it."""
+        return self.order is not None and self.order.paused
+
+    @property
+    def follows(self) -> bool:
+        """Whether its interval follows the workers: by an order, or by its policy where no order says otherwise."""
+        if self.order is not None and self.order.every is not None:
+            return self.order.every == AUTO
+        return self.policy.auto
+
+    @property
+    def ordered_us(self) -> int:
+        """The interval that an order or the settings fix; 0 where neither does."""
+        every = self.order.every if self.order is not None and self.order.every is not None else self.policy.every_s
+        return max(round(every * 1e6), SHORTEST_US) if isinstance(every, (int, float)) else 0
+
+    def bounds_s(self, declared_s: float) -> tuple[float, float]:
+        """The least and the longest interval where it follows the workers."""
+        order, policy = self.order, self.policy
+        least_s = order.min_s if order is not None and order.min_s is not None else policy.min_s
+        most_s = order.max_s if order is not None and order.max_s is not None else policy.max_s
+        least_s = declared_s if least_s is None else least_s
+        return least_s, max(least_s, declared_s * 10 if most_s is None else most_s)
