@@ -109,7 +109,7 @@ def test_an_interval_that_can_not_follow(row):
         {"max_s": 30.0}, remedy="tidegate schedule set refresh --max 60 -A proj",
     ),
     Row("at it as declared is TG152's", running(**following(30.0, basis="declared")), OK),
-    Row("no longest", running(**following(30.0, most_s=None)), OK),
+    Row("ten times the declared one, by default", running(**following(10.0, most_s=None)), WARNING, remedy="--max 20"),
     Row("can't be read", running(**following() | {"paced": HIDDEN}), INFO, unknown=["interval_s"]),
 )  # fmt: skip
 def test_an_interval_at_its_longest(row):
@@ -137,6 +137,10 @@ def test_a_pause_that_was_forgotten(row):
     Row("another scheduler", STOCK, OK),
     Row("none has one", running(), OK, ["No entry has an overlap"]),
     Row("the gate holds it", running(rules=GUARDED), OK, ["The gate holds the overlap of 1 entry"]),
+    Row(
+        "without it the results do", running(rules=Rules(name="shop", ours=True, results=True, overlaps={"refresh": "skip"})),
+        OK, ["The results of runs hold the overlap of 1 entry"],
+    ),
     Row(
         "the gate is off", running(rules=Rules(name="shop", ours=True, overlaps={"refresh": "skip"})), WARNING,
         ["Nobody holds the overlap of 1 entry (refresh)", "every due time is sent"], {"overlap": "skip"},
