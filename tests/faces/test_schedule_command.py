@@ -24,7 +24,7 @@ def an_application(url, **settings):
     app = Celery("shop", broker=url, set_as_current=False)
     app.conf.update(beat_schedule=SCHEDULE, **settings)
 
-    @app.task(name="shop.refresh")
+    @app.task(name="shop.refresh", shared=False)
     def refresh(*args):
         pass
 

@@ -24,9 +24,9 @@ app.conf.update(
     },
 )
 tidegate.install(app)
-@app.task(name="shop.quick")
+@app.task(name="shop.quick", shared=False)
 def quick(): pass
-@app.task(name="shop.slow")
+@app.task(name="shop.slow", shared=False)
 def slow(): pass
 """
 
