@@ -4,9 +4,9 @@ from datetime import UTC, datetime, timedelta, timezone
 from itertools import pairwise
 
 import pytest
+from beat_desk import desk, every
 from celery.schedules import crontab
 
-from beat_desk import desk, every
 from tidegate.facts.beat import AUTO, Ask, BeatOutcome, EntryPolicy, Order, Paced
 
 DRY = {"dry": True}

@@ -24,9 +24,9 @@ PATIENCE_US = 500_000
 class Turns:
     """Takes from the agenda what is due, for a scheduler that leads."""
 
-    def __init__(self, scheduler: Any, tally: Tally, post: Post) -> None:
+    def __init__(self, scheduler: Any, tally: Tally, post: Post, behind: Behind) -> None:
         self._scheduler, self._tally, self._post = scheduler, tally, post
-        self._behind = Behind(scheduler.app)
+        self._behind = behind
         self._doubtful: dict[str, Sending] = {}
         self._asked: set[str] = set()
 
