@@ -29,6 +29,7 @@ from tidegate.facts.planned import (
     TaskMeasured,
 )
 from tidegate.facts.planned import Plan as IntervalPlan
+from tidegate.facts.scheduled import Acted, EntryRow, EntryShown, Leader, Schedule
 from tidegate.facts.seen import CensusSeen, Cost, TaskCount
 from tidegate.facts.simulated import (
     Account,
@@ -58,6 +59,11 @@ JSON_SECTIONS = {
     "fleet": FleetReport,
     "`tidegate gate status --json`": GateStatus,
     "`tidegate gate journal --json`": JournalEntry,
+    "`tidegate schedule list --json`": Schedule,
+    "leader": Leader,
+    "scheduled entries": EntryRow,
+    "`tidegate schedule show --json`": EntryShown,
+    "`tidegate schedule set --json`": Acted,
     "findings": Finding,
     "cost": Cost,
     "`tidegate peek --json`": Message,

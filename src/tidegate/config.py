@@ -64,7 +64,7 @@ APP_SETTINGS = (
     AppSetting("tidegate_gate", True, "Whether the gate decides what enters a queue.", Holds.SWITCH),
     AppSetting("tidegate_queues", None, "The bounds of queues.", Holds.TABLE),
     AppSetting("tidegate_tasks", None, "The overlap of tasks.", Holds.TABLE),
-    AppSetting("tidegate_entries", None, "The overlap of the entries of the schedule.", Holds.TABLE),
+    AppSetting("tidegate_entries", None, "The overlap and the times of the entries of the schedule.", Holds.TABLE),
     AppSetting("tidegate_gate_memory", None, "The server's memory from which on nothing is let in.", Holds.MEMORY),
     AppSetting("tidegate_gate_timeout_s", 5.0, "Seconds that a publish waits for the server.", least=0.1, most=3600),
     AppSetting(

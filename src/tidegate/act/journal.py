@@ -15,7 +15,7 @@ from tidegate.facts.unknown import Maybe, Unknown
 NAME = "tidegate:journal"
 MOST_ENTRIES = 10_000
 
-_FIELDS = ("act", "what", "queue", "task", "id", "key", "why")
+_FIELDS = ("act", "what", "queue", "task", "id", "key", "why", "who", "was", "now")
 #: Of somebody else's entries no more is shown.
 _LONGEST = 2000
 
@@ -27,8 +27,13 @@ def key_of(prefix: str) -> str:
 
 def adding(prefix: str, entry: JournalEntry) -> Command:
     """The command that writes an entry; one command, O(1)."""
-    fields = [part for name in _FIELDS for part in (name, getattr(entry, name))]
-    return ("XADD", key_of(prefix), "MAXLEN", "~", MOST_ENTRIES, "*", "at", f"{entry.at_s:.3f}", *fields)
+    return ("XADD", key_of(prefix), "MAXLEN", "~", MOST_ENTRIES, "*", *fields_of(entry))
+
+
+def fields_of(entry: JournalEntry) -> list[str]:
+    """Names and values as they are stored; what is empty is left out."""
+    said = {name: getattr(entry, name) for name in _FIELDS}
+    return ["at", f"{entry.at_s:.3f}", *(part for name, value in said.items() if value for part in (name, value))]
 
 
 def entries_since(broker: Broker, since_s: float = 0.0, most: int = 1000) -> Maybe[tuple[JournalEntry, ...]]:

@@ -7,6 +7,7 @@ tidegate:beat:1:<name>:counts    hash    `<outcome>|<entry>` → how often
 tidegate:beat:1:<name>:orders    hash    entry → JSON: what an operator has ordered until it is reset
 tidegate:beat:1:<name>:asks      hash    entry → JSON: a run that an operator asked for, until it is sent
 tidegate:beat:1:<name>:edition   string  counts the changes of `orders` and `asks`
+tidegate:beat:1:<name>:seen      string  the `edition` that the leading beat goes by
 tidegate:beat:1:<name>:paced     hash    entry → JSON: the present interval of an entry that follows the workers, and why
 """
 

@@ -75,6 +75,8 @@ PUSH = Script("door", "push")
 MANY = Script("door", "ceiling", "many")
 #: Rings for a queue, for whoever pushed without a script.
 RING = Script("door", "ring")
+#: Writes an operator's order or ask, with its line of the journal.
+ORDER = Script("order")
 
 
 def queue_push(pipeline: Any, key: str, payloads: Sequence[Argument]) -> None:

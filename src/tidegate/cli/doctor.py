@@ -69,10 +69,12 @@ def options_of(
     target: Target, *, window_s: float, queues: tuple[str, ...], max_keys: int, ask_workers: bool
 ) -> "Options":
     """What to look at, from the options of the command and what the application says of itself."""
+    from tidegate.act.beat.rules import rules_of
     from tidegate.errors import UsageError
     from tidegate.observe.app import see_app
     from tidegate.observe.look import Options
     from tidegate.observe.workers import ask_workers as ask
+    from tidegate.scheduling import every_entry
 
     if ask_workers and target.app is None:
         raise UsageError("--ask-workers asks through the application: name it with -A")
@@ -83,7 +85,9 @@ def options_of(
         app=see_app(target.app, target.timeout_s) if target.app is not None else None,
         ask=(lambda: ask(target.app, min(target.timeout_s, 2.0))) if ask_workers else None,
     )
-    return options if target.app is None else replace(options, gate=gate_settings(target.app))
+    if target.app is None or options.app is None:
+        return options
+    return replace(options, gate=gate_settings(target.app), rules=rules_of(target.app, every_entry(options.app)))
 
 
 def gate_settings(app: Any) -> "GateSettings":

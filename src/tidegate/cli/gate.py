@@ -12,7 +12,7 @@ from tidegate.cli.render import console
 from tidegate.cli.text import to_json
 
 
-class _Group(DYMGroup):  # type: ignore[misc]
+class OrderedGroup(DYMGroup):  # type: ignore[misc]
     """A group that names the nearest command for a misspelt one, with its commands in the order of their use."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
@@ -20,7 +20,7 @@ class _Group(DYMGroup):  # type: ignore[misc]
         return list(self.commands)
 
 
-@click.group(cls=_Group)
+@click.group(cls=OrderedGroup)
 def gate() -> None:
     """What the gate bounds, holds back and counts, and what it decided. Writes nothing."""
 
@@ -72,7 +72,8 @@ def _looked(target: Target, **options: Any) -> Any:
     "-n", "--number", default=20, show_default=True, type=click.IntRange(1, 10_000), help="How many decisions."
 )
 def journal(target: Target, as_json: bool, verbose: bool, number: int) -> None:
-    """Show what the gate decided last, newest first: which message, which queue, and why. Writes nothing.
+    """Show what the gate decided last and what operators ordered of the schedule, newest first: which message or entry, which
+    queue, and why. Writes nothing.
 
     \b
     tidegate gate journal redis://localhost:6379/0 -n 3

@@ -87,7 +87,9 @@ JOURNAL_COLUMNS = (
     Column("task", lambda entry: safe(entry.task), justify="left"),
     Column("why", lambda entry: safe(entry.why), justify="left", expendable=1),
     Column("guarded", lambda entry: safe(entry.key), justify="left", expendable=2),
-    Column("task id", lambda entry: safe(entry.id), justify="left", expendable=3),
+    Column("who", lambda entry: safe(entry.who), justify="left", expendable=3),
+    Column("now", lambda entry: safe(entry.now), justify="left", expendable=4),
+    Column("task id", lambda entry: safe(entry.id), justify="left", expendable=5),
 )
 
 

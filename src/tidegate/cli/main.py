@@ -13,6 +13,7 @@ _COMMANDS = {
     "census": "What a queue consists of, by task.",
     "plan": "The interval that every periodic entry can have, also with hosts lost.",
     "gate": "What the gate bounds, holds back and counts.",
+    "schedule": "The schedule as it runs: who leads, what became of every entry; changed without a restart.",
     "lint": "What is wrong with an application's schedule, for CI.",
     "simulate": "What would happen: other intervals, policies, hosts, or a fleet of any size.",
     "demo": "The story, played: a queue grows, and the doctor explains it.",

@@ -17,6 +17,8 @@ from tidegate.units import parse_duration
 
 Command = Callable[..., Any]
 _LONGEST_TIMEOUT_S = 3600.0
+#: Where a group of commands that takes -A itself leaves it.
+APP = "tidegate.app"
 
 
 class Duration(click.ParamType):  # type: ignore[type-arg]
@@ -209,7 +211,7 @@ def target_of(url: str | None, kwargs: dict[str, Any]) -> Target:
     """Where to look, from a URL and the shared options, which are taken out of `kwargs`."""
     target = Target(
         url=url,
-        app_name=kwargs.pop("app_name"),
+        app_name=kwargs.pop("app_name") or click.get_current_context().meta.get(APP),
         transport_options=kwargs.pop("transport_options"),
         timeout_s=kwargs.pop("timeout_s"),
     )

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 
 from tidegate.facts.gated import GateSeen
 from tidegate.facts.message import Label, Undecodable
+from tidegate.facts.scheduled import BeatSeen, Rules
 from tidegate.facts.unknown import Maybe, Unknown
 
 NOT_LOOKED = Unknown("not looked at")
@@ -264,7 +265,8 @@ class AppSeen:
     `entries` are those that beat sends: switched on, and kept by a scheduler that may be in force; unknown where those of
     such a scheduler can't be read. `schedulers` hold all of them, the others too. `queues` are those that a worker
     without -Q consumes; `declares_queues` is False where they are just the default queue. `late_tasks` are acknowledged
-    after their run and not before it.
+    after their run and not before it. `ours`: the scheduler is one of Tidegate's, which gives messages an `expires` from
+    their interval, and `spreads` entries of one interval.
     """
 
     name: str
@@ -279,6 +281,8 @@ class AppSeen:
     late_tasks: Maybe[tuple[str, ...]] = NOT_LOOKED
     declares_queues: bool = False
     creates_queues: bool = True
+    ours: Maybe[bool] = NOT_LOOKED
+    spreads: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -292,7 +296,10 @@ class Cost:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Look:
-    """Everything one look saw. `window_s` is how long the flow was watched; `queues_at` when the queues were read last."""
+    """Everything one look saw. `window_s` is how long the flow was watched; `queues_at` when the queues were read last.
+
+    `rules` are what the application says of its schedule, `beat` what its beats left; None where none of ours runs it.
+    """
 
     at: float
     window_s: float
@@ -309,3 +316,5 @@ class Look:
     visibility_timeout_s: float = 3600.0
     queues_at: float | None = None
     gate: GateSeen = field(default_factory=lambda: GateSeen(in_use=NOT_LOOKED))
+    rules: Maybe[Rules] = NOT_LOOKED
+    beat: Maybe[BeatSeen | None] = NOT_LOOKED

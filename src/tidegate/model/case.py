@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from tidegate.facts.diagnosis import MemoryReport, QueueReport, TaskReport
 from tidegate.facts.gated import GateReport
+from tidegate.facts.scheduled import EntryRow
 from tidegate.facts.seen import AppSeen, CensusSeen, Look
 from tidegate.facts.unknown import Maybe, known
 from tidegate.model.firing import Firing
@@ -20,6 +21,7 @@ class Case:
     memory: MemoryReport
     firings: Sequence[Firing]
     gate: GateReport
+    schedule: Maybe[tuple[EntryRow, ...]]
 
     @property
     def waiting(self) -> Sequence[QueueReport]:

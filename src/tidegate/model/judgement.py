@@ -16,6 +16,7 @@ from tidegate.model.interval import task_reports
 from tidegate.model.load import Load, loads
 from tidegate.model.rates import Flow, measure
 from tidegate.model.rules.table import findings
+from tidegate.model.scheduled import schedule_rows
 from tidegate.model.trend import alive, trend
 from tidegate.units import duration
 
@@ -52,6 +53,7 @@ def build_case(look: Look) -> Case:
         memory=memory_report(look, queues),
         firings=together(parts.values()),
         gate=gate_report(look),
+        schedule=schedule_rows(look),
     )
 
 

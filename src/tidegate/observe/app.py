@@ -97,6 +97,8 @@ def _seen(app: Any, schedule: ScheduleSeen) -> AppSeen:
         late_tasks=_late(app, schedule.tasks),
         declares_queues=bool(conf.task_queues),
         creates_queues=bool(conf.task_create_missing_queues),
+        ours=schedule.ours,
+        spreads=schedule.ours is True and bool(conf.get("tidegate_beat_spread", True)),
     )
 
 

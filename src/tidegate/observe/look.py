@@ -9,8 +9,10 @@ from tidegate.broker.client import Broker
 from tidegate.broker.reads import info
 from tidegate.errors import AccessDenied, NotAQueue, NothingFound
 from tidegate.facts.gated import GateSettings
+from tidegate.facts.scheduled import BeatSeen, Rules
 from tidegate.facts.seen import AppSeen, CensusSeen, Look, QueueSeen, ServerSeen, WorkerAnswer
 from tidegate.facts.unknown import Maybe, Unknown, known
+from tidegate.observe.beat import see_ours
 from tidegate.observe.cost import cost_between
 from tidegate.observe.flow import FlowMeter
 from tidegate.observe.gate import before, see_gate
@@ -22,6 +24,7 @@ from tidegate.observe.workers import EventEar, seen_workers
 #: Called with (seconds done, seconds in all, total depth at present).
 Progress = Callable[[float, float, int], None]
 _HEAVY_BYTES = 1 << 20
+_NO_SCHEDULE = Unknown("no application was named (-A)")
 _NO_APP = Unknown("no application was named: with -A its settings say what is bounded")
 
 
@@ -35,6 +38,7 @@ class Options:
     censuses: bool = True
     app: AppSeen | None = None
     gate: Maybe[GateSettings] = _NO_APP
+    rules: Maybe[Rules] = _NO_SCHEDULE
     ask: Callable[[], tuple[WorkerAnswer, ...]] | None = field(default=None)
 
 
@@ -77,7 +81,15 @@ def take_look(broker: Broker, options: Options, progress: Progress | None = None
         visibility_timeout_s=broker.address.visibility_timeout_s,
         queues_at=queues_at,
         gate=see_gate(broker, names, options.gate, gate_before),
+        rules=options.rules,
+        beat=_beat(broker, options),
     )
+
+
+def _beat(broker: Broker, options: Options) -> Maybe[BeatSeen | None]:
+    if not known(options.rules) or options.app is None or not known(options.app.entries):
+        return Unknown("the entries of the schedule can't be read")
+    return see_ours(broker, options.rules, [entry.name for entry in options.app.entries])
 
 
 def _names(broker: Broker, first: Maybe[Mapping[str, str]], found: Discovery, options: Options) -> list[str]:

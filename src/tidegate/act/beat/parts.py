@@ -1,4 +1,4 @@
-"""The lease, the pacing and the policies of the entries: each of them where it is there."""
+"""The lease and the pacing: each of them where it is there."""
 
 from functools import cache
 from importlib import import_module
@@ -6,9 +6,6 @@ from typing import Any
 
 from tidegate.act.beat.pacing import Pacer
 from tidegate.act.beat.standing import Alone, Standing
-from tidegate.facts.beat import EntryPolicy
-
-_PLAIN = EntryPolicy()
 
 
 def standing_of(app: Any) -> Standing:
@@ -21,12 +18,6 @@ def pacer_of(app: Any) -> Pacer | None:
     """What paces the entries whose interval follows the workers."""
     made = _part("following", "pacer_of")
     return None if made is None else made(app)
-
-
-def policy_of(app: Any, entry: Any) -> EntryPolicy:
-    """What holds for an entry beside its schedule."""
-    made = _part("policies", "policy_of")
-    return _PLAIN if made is None else made(app, entry)
 
 
 @cache

@@ -12,13 +12,16 @@ from tidegate.act.beat.book import Book
 from tidegate.act.beat.deciding import Moment
 from tidegate.act.beat.outcomes import Tally, rarely
 from tidegate.act.beat.pacing import Pacer
-from tidegate.act.beat.parts import pacer_of, policy_of, standing_of
+from tidegate.act.beat.parts import pacer_of, standing_of
+from tidegate.act.beat.policies import options_of, policy_of
 from tidegate.act.beat.sending import Post
 from tidegate.act.beat.sound import sound
 from tidegate.act.beat.standing import Alone, Standing
 from tidegate.act.beat.store import KeptFile
 from tidegate.act.beat.turning import Turns
 from tidegate.act.beat.watching import Watch
+from tidegate.act.gate.install import is_installed
+from tidegate.act.gate.settings import bear_with_entries
 
 #: The longest a tick sleeps, for orders and the lease.
 LONGEST_S = 0.5
@@ -50,6 +53,8 @@ class TidegateMixin:
 
     def __init__(self, app: Any, *args: Any, **kwargs: Any) -> None:
         lazy = bool(kwargs.get("lazy"))
+        if not lazy:
+            bear_with_entries(app)
         self.standing: Standing = Alone() if lazy else standing_of(app)
         self.pacer: Pacer | None = None if lazy else pacer_of(app)
         self.tally = Tally(self)
@@ -121,7 +126,7 @@ class TidegateMixin:
         sending = self._post.now
         if sending is None:
             return super().apply_async(entry, producer=producer, advance=advance, **kwargs)  # type: ignore[misc]
-        own, entry.options = entry.options, {**entry.options, **sending.options}
+        own, entry.options = entry.options, {**options_of(entry, gated=is_installed(self.app)), **sending.options}
         try:
             result = super().apply_async(entry, producer=producer, advance=advance, **kwargs)  # type: ignore[misc]
         except Exception as error:  # noqa: BLE001  of this entry: the others go out

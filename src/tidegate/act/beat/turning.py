@@ -96,8 +96,6 @@ class Turns:
         options: dict[str, Any] = {}
         if decision.expires_s is not None:
             options["expires"] = decision.expires_s
-        if kept.policy.overlap is not None and is_gated(self._scheduler.app):
-            options["overlap"] = kept.policy.overlap.value
         jittered = kept.due_us == decision.send_us and book.jitter_of(kept) > 0
         label = BeatOutcome.JITTERED if jittered else BeatOutcome.SENT
         claim = Claim(self._scheduler.standing.terms, kept.name, decision.send_us, decision.before(kept), label=label)

@@ -10,6 +10,7 @@ from enum import StrEnum
 from inspect import getattr_static
 from typing import Any, cast
 
+from tidegate.act.gate.timing import TIMING, timing_in
 from tidegate.errors import UsageError
 from tidegate.facts.overlap import Overlap, Payload, Scope
 from tidegate.observe.conf import nearest
@@ -18,8 +19,6 @@ from tidegate.observe.conf import nearest
 KeyMaker = str | Callable[[tuple[Any, ...], dict[str, Any]], str]
 
 _WORDS: dict[str, type[StrEnum]] = {"overlap": Overlap, "payload": Payload, "scope": Scope}
-#: What an entry may say to the schedulers; they read it.
-_OF_SCHEDULE = ("every", "min", "max", "catchup_s", "jitter_s", "expires")
 _LONGEST_KEY = 300
 
 
@@ -54,8 +53,8 @@ def said_by_task(where: str, fields: object) -> Said:
 
 def said_by_entry(where: str, fields: object) -> Said:
     """What one value of `tidegate_entries` says of overlap; what it says to schedulers is checked, too."""
-    said = _said(where, fields, ("overlap", "payload", "scope", "key", *_OF_SCHEDULE))
-    _check_schedule(where, fields)
+    said = _said(where, fields, ("overlap", "payload", "scope", "key", *TIMING))
+    timing_in(where, cast("Mapping[str, Any]", fields))
     return said
 
 
@@ -119,19 +118,3 @@ def _key(where: str, value: Any) -> KeyMaker | None:
         f"{where}: expected key to be text of at most {_LONGEST_KEY} letters such as '{{user_id}}', "
         f"or a function of args and kwargs, got {value!r}"
     )
-
-
-def _check_schedule(where: str, fields: Any) -> None:
-    every = fields.get("every")
-    if every is not None and every != "auto" and not _is_seconds(every):
-        raise UsageError(f"{where}: expected every to be 'auto' or seconds above 0, got {every!r}")
-    for name in ("min", "max"):
-        if fields.get(name) is not None and not _is_seconds(fields[name]):
-            raise UsageError(f"{where}: expected {name} to be seconds above 0, got {fields[name]!r}")
-    low, high = fields.get("min"), fields.get("max")
-    if low is not None and high is not None and low > high:
-        raise UsageError(f"{where}: min {low:g} is above max {high:g}")
-
-
-def _is_seconds(value: object) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and 0 < value < 1e9

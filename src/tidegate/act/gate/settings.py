@@ -31,9 +31,16 @@ from tidegate.units import parse_size
 #: Less is no memory that a broker could live in.
 _LEAST_MEMORY_BYTES = 1 << 20
 _MOST_KNOWN = 10_000
-_STOCK_SCHEDULER = "celery.beat:PersistentScheduler"
+#: Schedulers that keep their entries in `beat_schedule`.
+_STATIC_SCHEDULERS = (
+    "celery.beat:PersistentScheduler",
+    "tidegate",
+    "tidegate.act.beat.scheduler:PersistentScheduler",
+)
 #: Where an application keeps what was worked out of its settings.
 _PLACE = "_tidegate_policies"
+#: True in an application whose beat runs in this process.
+_LENIENT = "_tidegate_lenient_entries"
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +79,7 @@ class Policies:
         self.plain = Publication(timeout_s=self.timeout_s)
         self.bounds = Bounds(values["tidegate_queues"], app.amqp.queues, float(values["tidegate_gate_block_s"]))
         self._tasks = tasks_in(values["tidegate_tasks"])
-        self._entries = entries_in(values["tidegate_entries"])
+        self._entries = entries_in(values["tidegate_entries"], lenient=app.__dict__.get(_LENIENT, False))
         self._rules: dict[tuple[str, str, bool], Rule | None] = {}
 
     def bound_of(self, queue: str) -> Bound | None:
@@ -116,7 +123,7 @@ class Policies:
     def strangers(self) -> list[str]:
         """A sentence for every name in the settings that nothing here has: a typing error, or another worker's task."""
         schedule = self._app.conf.beat_schedule or {}
-        if self._app.conf.beat_scheduler != _STOCK_SCHEDULER or not schedule:
+        if self._app.conf.beat_scheduler not in _STATIC_SCHEDULERS or not schedule:
             schedule = self._entries  # others keep their entries elsewhere
         return [
             *_strange("tidegate_tasks", self._tasks, self._app.tasks, "this worker has no such task"),
@@ -177,10 +184,22 @@ def tasks_in(value: object) -> dict[str, Said]:
     return {name: said_by_task(f"tidegate_tasks[{name!r}]", fields) for name, fields in table.items()}
 
 
-def entries_in(value: object) -> dict[str, Said]:
-    """`tidegate_entries`, read; raises UsageError."""
-    table = table_of("tidegate_entries", value)
-    return {name: said_by_entry(f"tidegate_entries[{name!r}]", fields) for name, fields in table.items()}
+def bear_with_entries(app: Any) -> None:
+    """From now on a wrong value of `tidegate_entries` says nothing to the gate: beat reports it, and sends the others."""
+    app.__dict__[_LENIENT] = True
+    forget(app)
+
+
+def entries_in(value: object, *, lenient: bool = False) -> dict[str, Said]:
+    """`tidegate_entries`, read; raises UsageError, or leaves out what is wrong where that is `lenient`."""
+    found = {}
+    for name, fields in table_of("tidegate_entries", value).items():
+        try:
+            found[name] = said_by_entry(f"tidegate_entries[{name!r}]", fields)
+        except UsageError:
+            if not lenient:
+                raise
+    return found
 
 
 def memory_of(value: object) -> float:

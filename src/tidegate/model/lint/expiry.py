@@ -4,7 +4,7 @@ import math
 from collections.abc import Iterable, Sequence
 
 from tidegate.facts.diagnosis import Finding, Level
-from tidegate.facts.seen import EntrySeen
+from tidegate.facts.seen import AppSeen, EntrySeen
 from tidegate.facts.unknown import Unknown, known
 from tidegate.model.lint.case import LintCase, mean_interval_s
 from tidegate.model.lint.saying import blind, concluded, entries, named, rounded_up
@@ -21,7 +21,7 @@ _ROUNDING = 1e-9
 def lasting(case: LintCase) -> Iterable[Finding]:
     """TG204: when workers fall behind, every late run of the entry still waits for its turn."""
     judged = [entry for entry in case.judged("TG204") if entry.trouble == "" and not _comes_once(entry)]
-    endless = [entry for entry in judged if entry.expires_s is None]
+    endless = [entry for entry in judged if lasts(case.app, entry)]
     fixed = [entry for entry in judged if _is_fixed(entry)]
     long = [entry for entry in judged if not _is_fixed(entry) and _waiting(entry) > MOST_WAITING + _ROUNDING]
     noticed = [
@@ -33,6 +33,11 @@ def lasting(case: LintCase) -> Iterable[Finding]:
     if unseen:
         return [*noticed, *blind("TG204", "when messages expire", unseen)]
     return concluded("TG204", case, noticed, "Every periodic message expires before many of its kind can wait.")
+
+
+def lasts(app: AppSeen, entry: EntrySeen) -> bool:
+    """Whether its messages never expire: a scheduler of ours gives them an `expires` unless it is 0."""
+    return entry.expires_s == 0 if app.ours is True else entry.expires_s is None
 
 
 def _comes_once(entry: EntrySeen) -> bool:

@@ -39,7 +39,9 @@ def without_expires(case: Case) -> Iterable[Finding]:
     entries = _entries(case)
     if not known(entries):
         return [could_not_look("TG131", "the schedule", {"entries": entries})]
-    lasting = [entry for entry in entries if not entry.expires]
+    ours = case.app is not None and case.app.ours is True
+    # A scheduler of ours gives every message an `expires`, unless it is 0.
+    lasting = [entry for entry in entries if (entry.expires_s == 0 if ours else not entry.expires)]
     if not lasting:
         return [fine("TG131", "Every periodic entry expires." if entries else "No periodic entries.")]
     names = ", ".join(entry.name for entry in lasting[:5]) + (", …" if len(lasting) > 5 else "")

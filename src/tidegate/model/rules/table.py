@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from tidegate.facts.diagnosis import Finding
 from tidegate.model.case import Case
-from tidegate.model.rules import application, content, delivery, flow, gate, memory
+from tidegate.model.rules import application, beat, content, delivery, flow, gate, memory
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +52,12 @@ RULES = (
     Rule("TG146", "The memory ceiling is near", gate.ceiling),
     Rule("TG147", "A growing queue without a bound", gate.unbounded),
     Rule("TG148", "A mixed fleet", gate.mixed),
+    Rule("TG150", "No beat leads", beat.no_leader),
+    Rule("TG151", "Due times are not sent", beat.not_sent),
+    Rule("TG152", "An interval that can't follow the workers", beat.unmeasured),
+    Rule("TG153", "An interval at its longest", beat.at_max),
+    Rule("TG154", "Paused for long", beat.forgotten),
+    Rule("TG155", "An overlap that nobody holds", beat.unheld),
 )
 
 

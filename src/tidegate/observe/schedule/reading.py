@@ -14,6 +14,7 @@ from tidegate.observe.schedule.scheduler import (
     REDBEAT,
     STATIC,
     configured,
+    is_ours,
     kind_of_scheduler,
     left_to_the_command_line,
 )
@@ -27,6 +28,7 @@ class ScheduleSeen:
 
     tasks: Maybe[tuple[str, ...]]
     scheduler: str
+    ours: Maybe[bool]
     schedulers: tuple[SchedulerSeen, ...]
     entries: Maybe[tuple[EntrySeen, ...]]
 
@@ -44,7 +46,13 @@ def see_schedule(app: Any, timeout_s: float = 5.0) -> ScheduleSeen:
     schedulers = tuple(_seen(app, name, rows, kind, reader) for name, rows in found.items())
     if not known(kind):
         schedulers += (SchedulerSeen(name=configured(app), in_force=True, entries=kind),)
-    return ScheduleSeen(tasks=tasks, scheduler=configured(app), schedulers=schedulers, entries=_all_entries(schedulers))
+    return ScheduleSeen(
+        tasks=tasks,
+        scheduler=configured(app),
+        ours=is_ours(app),
+        schedulers=schedulers,
+        entries=_all_entries(schedulers),
+    )
 
 
 def _places(app: Any, kind: Maybe[str], timeout_s: float) -> dict[str, Maybe[Sequence[Row]]]:

@@ -9,12 +9,23 @@ STATIC = "beat_schedule"
 DATABASE = "django-celery-beat"
 REDBEAT = "RedBeat"
 _BY_PACKAGE = {"django_celery_beat": DATABASE, "redbeat": REDBEAT}
+#: Where the schedulers of Tidegate are.
+_OURS = "tidegate.act.beat."
 _DEFAULT = "celery.beat:PersistentScheduler"
 
 
 def configured(app: Any) -> str:
     """The setting as it stands."""
     return str(app.conf.beat_scheduler or _DEFAULT)
+
+
+def is_ours(app: Any) -> Maybe[bool]:
+    """Whether the configured scheduler is one of Tidegate's; imports its module as `kind_of_scheduler` does."""
+    try:
+        scheduler = _imported(_dotted(configured(app)))
+    except (Exception, SystemExit) as error:  # noqa: BLE001  whatever importing somebody's module may raise
+        return _not_importable(_dotted(configured(app)), error)
+    return any(f"{base.__module__}.".startswith(_OURS) for base in getattr(scheduler, "__mro__", ()))
 
 
 def left_to_the_command_line(app: Any) -> bool:
@@ -34,15 +45,24 @@ def kind_of_scheduler(app: Any) -> Maybe[str]:
     try:
         return _kind_of_class(path)
     except (Exception, SystemExit) as error:  # noqa: BLE001  whatever importing somebody's module may raise
-        said = " ".join(str(error).split())
-        return Unknown(f"beat_scheduler {path!r} can't be imported ({type(error).__name__}: {said})")
+        return _not_importable(path, error)
+
+
+def _not_importable(path: str, error: BaseException) -> Unknown:
+    said = " ".join(str(error).split())
+    return Unknown(f"beat_scheduler {path!r} can't be imported ({type(error).__name__}: {said})")
+
+
+def _imported(path: str) -> Any:
+    from celery.utils.imports import symbol_by_name
+
+    return symbol_by_name(path)
 
 
 def _kind_of_class(path: str) -> Maybe[str]:
     from celery.beat import PersistentScheduler, Scheduler
-    from celery.utils.imports import symbol_by_name
 
-    scheduler = symbol_by_name(path)
+    scheduler = _imported(path)
     lineage = getattr(scheduler, "__mro__", ())
     found = [_BY_PACKAGE[_package(base)] for base in lineage if _package(base) in _BY_PACKAGE]
     if found:
