@@ -84,8 +84,8 @@ def test_where_the_gate_bounds_what_waits_a_message_does_not_expire_by_itself(br
 def test_the_gate_holds_the_overlap_of_an_entry(broker_url, redis_client, overlap, payload, outcome, many):
     names = [f"e{number}" for number in range(many)]
     policies = {name: EntryPolicy(spread=False, overlap=overlap) for name in names}
-    # Each entry has arguments of its own, so none is in another one's way.
-    schedule = {name: every(10, args=(name,), options={"payload": payload}) for name in names}
+    options = {"overlap": overlap.value, "payload": payload}
+    schedule = {name: every(10, args=(name,), options=options) for name in names}
     with desk(broker_url, schedule, policies=policies) as beat:
         tidegate.install(beat.app)
         beat.run(31)
