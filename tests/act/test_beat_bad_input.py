@@ -3,10 +3,10 @@
 import logging
 
 import pytest
+from beat_desk import Desk
 from celery import Celery
 from celery.schedules import schedule
 
-from beat_desk import Desk
 from tidegate.act.beat.outcomes import rarely
 from tidegate.act.beat.policies import policy_of
 from tidegate.act.beat.scheduler import TidegateMixin
