@@ -147,7 +147,7 @@ def test_every_message_that_troubleshooting_explains_is_one_that_the_tool_prints
 
 
 def test_every_command_has_its_section_and_every_section_its_command():
-    titles = re.findall(r"^## `tidegate ([\w ]+)`$", read("reference/cli.md"), re.MULTILINE)
+    titles = re.findall(r"^## `tidegate ([\w -]+)`$", read("reference/cli.md"), re.MULTILINE)
 
     assert titles == list(COMMANDS)
 

@@ -60,6 +60,8 @@ def apart(number):
     Row("intervals of their own", a_case(*[an_entry(f"e{n}", every_s=300.0 + n) for n in range(9)]), OK),
     Row("last sent at other times", a_case(*[an_entry(f"e{n}", every_s=300.0, last_run_at=7.0 * n) for n in range(9)]), OK),
     Row("last sent together", a_case(*many(5, every_s=300.0, last_run_at=1000.0)), WARNING),
+    Row("a scheduler of ours spreads them", a_case(app=a_schedule(*many(9, every_s=300.0), ours=True, spreads=True)), OK),
+    Row("but for crontabs", a_case(app=a_schedule(*hourly(9), ours=True, spreads=True)), WARNING),
     Row("short intervals are a load, not a burst", a_case(*many(9, every_s=1.0)), OK),
     Row("one that never comes due is in no herd", a_case(*hourly(5, months=())[:4], *hourly(1)), OK),
     Row("the database is away", a_case(app=a_schedule(schedulers=(unread(),))), INFO, unknown=["django-celery-beat"]),

@@ -51,6 +51,11 @@ def in_database(*entries):
     Row("it can't be used anyway", a_case(lasting(trouble="its schedule is a str")), OK),
     Row("only itself knows when it is due", a_case(lasting(every_s=None, mean_interval_s=HIDDEN)), WARNING, remedy="60"),
     Row("ignored for this entry", a_case(lasting(), ignored=(Ignored(rule="TG204", entry="refresh"),)), OK),
+    Row("a scheduler of ours gives it one", a_case(app=a_schedule(lasting(), ours=True)), OK),
+    Row(
+        "unless it says never", a_case(app=a_schedule(lasting("slow"), an_entry(expires_s=0.0), ours=True)), WARNING,
+        ["1 of 2 entries never expire (refresh)"], remedy='"expires": 60',
+    ),
     Row("the database is away", a_case(app=AWAY), INFO, unknown=["django-celery-beat"]),
 )  # fmt: skip
 def test_messages_that_outlive_their_use(row):

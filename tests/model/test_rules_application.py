@@ -106,6 +106,9 @@ def test_debug(row):
         a_look(app=an_app(an_entry(every_s=None, expires=False))), WARNING, remedy='{"expires": 60}',
     ),
     Row("no application was named", a_look(app=None), INFO, unknown=["entries"]),
+    Row(
+        "a scheduler of ours gives each an expires", a_look(app=an_app(an_entry(expires=False), ours=True)), OK, ["expires"],
+    ),
     Row("its schedule is in a database", a_look(app=an_app(entries=HIDDEN)), INFO, unknown=["entries"]),
 )  # fmt: skip
 def test_periodic_entries_without_expires(row):

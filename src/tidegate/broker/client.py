@@ -315,7 +315,15 @@ def as_text(value: object) -> str:
 
 def _sendable(command: Command) -> Command:
     """The command with names that came as bytes of no encoding turned back into them: hiredis packs plain UTF-8 only."""
-    return tuple(word.encode("utf-8", "surrogateescape") if isinstance(word, str) else word for word in command)
+    return tuple(_as_bytes(word) if isinstance(word, str) else word for word in command)
+
+
+def _as_bytes(word: str) -> bytes:
+    try:
+        return word.encode("utf-8", "surrogateescape")
+    except UnicodeEncodeError:
+        # Half a pair, in a name that somebody wrote in Python.
+        return word.encode("utf-8", "surrogatepass")
 
 
 def _name(command: Command) -> str:

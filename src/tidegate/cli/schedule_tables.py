@@ -211,5 +211,6 @@ def _held(done: Acted) -> str:
     if done.in_force is None:
         return "No beat leads at the moment: it holds when one does."
     if done.in_force:
-        return f"In force, {'after ' + duration(done.waited_s) if done.waited_s >= 0.01 else 'at once'}."
+        what = "The leading beat has it" if done.act == "run_now" else "In force"
+        return f"{what}, {'after ' + duration(done.waited_s) if done.waited_s >= 0.01 else 'at once'}."
     return f"The leading beat has not taken it over within {duration(done.waited_s)}: it does when it looks."

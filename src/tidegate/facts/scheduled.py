@@ -53,6 +53,7 @@ class BeatSeen:
 class Rules:
     """What the application's settings say of its schedule. `ours`: its `beat_scheduler` is one of Tidegate's.
 
+    `gate_on`: the gate holds overlaps; `results`: beat can ask for the result of an entry's last run instead.
     `policies` by entry, and `overlaps` those that the gate is told; `wrong` why the settings of an entry can't be used.
     """
 
@@ -60,6 +61,7 @@ class Rules:
     ours: Maybe[bool]
     lease: bool = True
     gate_on: bool = False
+    results: bool = False
     policies: Mapping[str, EntryPolicy] = field(default_factory=dict)
     overlaps: Mapping[str, str] = field(default_factory=dict)
     wrong: Mapping[str, str] = field(default_factory=dict)
@@ -84,6 +86,7 @@ class EntryRow:
     min_s: float | None
     max_s: float | None
     overlap: str
+    overlap_held: bool
     enabled: bool
     paused: Maybe[bool]
     ordered_by: Maybe[str | None]

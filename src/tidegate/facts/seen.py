@@ -220,8 +220,9 @@ class EntrySeen:
     `queue` is what its options say, `queues` where its message really goes. `source` names the scheduler that keeps
     it; `in_force` is False where the application is configured for another one. `mean_interval_s` is None for an entry
     that comes due once or never, `expires_s` where its messages never expire; `expires_at` is set where they expire at
-    one fixed time instead. Entries of one task with the same `call` have the same arguments. `dropped` are options
-    that its scheduler ignores. `never` says why it never comes due, `trouble` why its scheduler can't use it.
+    one fixed time instead. Entries of one task with the same `call` have the same arguments. `dropped` are options that
+    its scheduler ignores, `options` those that it takes, as they are. `never` says why it never comes due, `trouble` why
+    its scheduler can't use it.
     """
 
     name: str
@@ -245,6 +246,7 @@ class EntrySeen:
     dropped: tuple[str, ...] = ()
     never: str = ""
     trouble: str = ""
+    options: Mapping[str, object] = field(default_factory=dict, compare=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -84,6 +84,7 @@ def _row(entry: EntrySeen, rules: Rules, beat: BeatSeen) -> EntryRow:
     cursor = _of(beat.cursors, entry)
     paused = order.paused if known(order) and order is not None else (False if known(order) else order)
     bounds = order if known(order) and order is not None else Order()
+    least_s, most_s = _bounds(bounds, policy, entry.interval_s if interval.auto else None)
     counts = _of(beat.counts, entry)
     return EntryRow(
         entry=entry.name,
@@ -94,9 +95,10 @@ def _row(entry: EntrySeen, rules: Rules, beat: BeatSeen) -> EntryRow:
         interval_why=interval.why,
         auto=interval.auto,
         basis=interval.basis,
-        min_s=bounds.min_s or policy.min_s,
-        max_s=bounds.max_s or policy.max_s,
-        overlap=rules.overlaps.get(entry.name) or str(policy.overlap or Overlap.ALLOW_ALL),
+        min_s=least_s,
+        max_s=most_s,
+        overlap=_overlap(entry, rules),
+        overlap_held=_is_held(entry, rules),
         enabled=entry.enabled,
         paused=paused,
         ordered_by=_part(order, "who"),
@@ -112,6 +114,15 @@ def _row(entry: EntrySeen, rules: Rules, beat: BeatSeen) -> EntryRow:
             entry, rules, order, last.outcome if known(last) and last is not None else "", _part(last, "why")
         ),
     )
+
+
+def _bounds(order: Order, policy: EntryPolicy, declared_s: float | None) -> tuple[float | None, float | None]:
+    """What an interval that follows the workers stays between: as declared, and ten times that, where nothing is said."""
+    least_s, most_s = order.min_s or policy.min_s, order.max_s or policy.max_s
+    if declared_s is None:
+        return least_s, most_s
+    least_s = least_s or declared_s
+    return least_s, max(least_s, most_s or 10 * declared_s)
 
 
 def _of(found: Maybe[Mapping[str, Value]], entry: EntrySeen) -> Maybe[Value | None]:
@@ -154,9 +165,19 @@ def _ordered_in_vain(entry: EntrySeen, order: Maybe[Order | None]) -> str:
     return "an interval is ordered, and it has none: reset it" if vain else ""
 
 
-def _unheld(entry: EntrySeen, rules: Rules) -> str:
+def _overlap(entry: EntrySeen, rules: Rules) -> str:
+    """What the entry itself says, else its task."""
     policy = rules.policies.get(entry.name, _NO_POLICY)
-    overlap = rules.overlaps.get(entry.name) or str(policy.overlap or "")
-    if not overlap or overlap == Overlap.ALLOW_ALL or rules.gate_on:
+    return str(policy.overlap or rules.overlaps.get(entry.name) or Overlap.ALLOW_ALL)
+
+
+def _is_held(entry: EntrySeen, rules: Rules) -> bool:
+    """By the gate; without it by the result of the last run, where one is kept."""
+    return rules.gate_on or (rules.results and entry.keeps_result is not False)
+
+
+def _unheld(entry: EntrySeen, rules: Rules) -> str:
+    overlap = _overlap(entry, rules)
+    if overlap == Overlap.ALLOW_ALL or _is_held(entry, rules):
         return ""
-    return f"its overlap, {overlap}, is held by nobody: the gate is off"
+    return f"its overlap, {overlap}, is held by nobody: the gate is off, and its runs leave no result"

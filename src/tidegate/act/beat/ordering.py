@@ -19,7 +19,6 @@ from tidegate.broker.scripts import ORDER
 from tidegate.errors import AccessDenied, CannotLook
 from tidegate.facts.beat import AUTO, Ask, Order
 from tidegate.facts.journal import JournalEntry
-from tidegate.units import duration
 
 Change = Callable[[Order], Order]
 #: Somebody who is always faster than we are is no operator.
@@ -107,7 +106,7 @@ def reset(before: Order) -> Order:
 def order_text(order: Order) -> str:
     """What an order says, in words."""
     parts = [_every(order.every)] if order.every is not None else []
-    parts += [f"{name} {duration(value)}" for name, value in (("min", order.min_s), ("max", order.max_s)) if value]
+    parts += [f"{name} {_exactly(value)}" for name, value in (("min", order.min_s), ("max", order.max_s)) if value]
     parts += ["paused"] if order.paused else []
     return ", ".join(parts) or "nothing ordered"
 
@@ -118,7 +117,12 @@ def ask_text(pending: Ask | None) -> str:
 
 
 def _every(every: float | str) -> str:
-    return AUTO if isinstance(every, str) else f"every {duration(every)}"
+    return AUTO if isinstance(every, str) else f"every {_exactly(every)}"
+
+
+def _exactly(seconds: float) -> str:
+    """Not rounded, for the journal: `3600 s`."""
+    return f"{seconds:.12g} s"
 
 
 def _says(order: Order) -> Order:

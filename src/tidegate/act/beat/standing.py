@@ -49,7 +49,10 @@ class Standing(Protocol):
         """The cursor (the last due time decided on, µs as text) of each of these entries that has one."""
 
     def orders(self) -> Mapping[str, Order]:
-        """What operators have ordered, by entry."""
+        """What operators have ordered, by entry.
+
+        Where this beat leads, the key `seen` holds the edition that was read: what an act of an operator waits for.
+        """
 
     def asks(self) -> Mapping[str, Ask]:
         """The runs that are asked for, by entry."""

@@ -143,18 +143,20 @@ def _forgotten(case: Case, rules: Rules, beat: BeatSeen, rows: Sequence[EntryRow
 
 
 def _unheld(case: Case, rules: Rules, beat: BeatSeen, rows: Sequence[EntryRow]) -> Iterable[Finding]:
-    """TG155: an overlap is held by the gate; without it every due time is sent."""
+    """TG155: an overlap is held by the gate, or by the results of runs; without either every due time is sent."""
     guarded = [row for row in rows if row.overlap != "allow_all"]
-    if not guarded or rules.gate_on:
-        text = f"The gate holds the overlap of {_entries(guarded)}." if guarded else "No entry has an overlap to hold."
+    unheld = [row for row in guarded if not row.overlap_held]
+    if not unheld:
+        how = "The gate holds" if rules.gate_on else "The results of runs hold"
+        text = f"{how} the overlap of {_entries(guarded)}." if guarded else "No entry has an overlap to hold."
         return [fine("TG155", text)]
     return [
         Finding(
             rule="TG155",
             level=Level.WARNING,
-            sentence=f"Nobody holds the overlap of {_entries(guarded)} ({_names(guarded)}), for the gate is off: "
-            "every due time is sent.",
-            evidence={"entries": [row.entry for row in guarded], "overlap": guarded[0].overlap},
+            sentence=f"Nobody holds the overlap of {_entries(unheld)} ({_names(unheld)}), for the gate is off and no result is "
+            "kept: every due time is sent.",
+            evidence={"entries": [row.entry for row in unheld], "overlap": unheld[0].overlap},
             remedy="tidegate.install(app) where the application is made, without gate=False; tidegate_gate = True.",
         )
     ]

@@ -71,6 +71,7 @@ class EntryReader:
             dropped=row.dropped,
             never=row.timing.never,
             trouble=row.trouble or row.timing.trouble,
+            options=row.options,
         )
 
     def _missing(self) -> Maybe[bool]:
