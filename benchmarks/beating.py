@@ -63,9 +63,16 @@ before, began = resident(), time.perf_counter()
 beat = Service(app, scheduler_cls=sys.argv[1], schedule_filename="schedule").scheduler
 beat.tick()
 loaded = time.perf_counter()
-held = resident() - before
+# Every entry has run once.
+if hasattr(beat, "book"):
+    for kept in beat.book.entries.values():
+        kept.entry = beat.keep_run(kept.entry, kept.entry.last_run_at)
+else:
+    for entry in list(beat.schedule.values()):
+        beat.reserve(entry)
+held, synced = resident() - before, time.perf_counter()
 beat.sync()
-print(json.dumps([loaded - began, held, time.perf_counter() - loaded]), flush=True)
+print(json.dumps([loaded - began, held, time.perf_counter() - synced]), flush=True)
 os._exit(0)
 """
 
@@ -204,7 +211,10 @@ def _loaded() -> Iterator[Row]:
         ours[0] < 10,
     )
     yield Row(
-        f"{MANY:,} entries, memory of each", f"{ours[1]:,.0f} bytes", f"stock {stock[1]:,.0f} bytes", ours[1] / stock[1]
+        f"{MANY:,} entries that ran, memory of each",
+        f"{ours[1]:,.0f} bytes",
+        f"stock {stock[1]:,.0f} bytes",
+        ours[1] / stock[1],
     )
     yield Row(
         "10,000 entries, a sync",
