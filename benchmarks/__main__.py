@@ -7,6 +7,7 @@ from contextlib import contextmanager
 import redis
 
 from benchmarks import fill
+from benchmarks.beating import beating
 from benchmarks.gating import gating
 from benchmarks.instruments import note
 from benchmarks.measurements import Bench, Row, exact, flow, sampled, stalls
@@ -16,7 +17,7 @@ from tidegate.demo.broker import PrivateBroker
 
 PARTS = {"exact": exact, "sample": sampled, "doctor": flow, "stalls": stalls}
 #: These need no server, and get the number of rounds.
-WITHOUT_SERVER = {"simulate": simulations, "probe": probing, "gate": gating}
+WITHOUT_SERVER = {"simulate": simulations, "probe": probing, "gate": gating, "beat": beating}
 
 
 def arguments() -> argparse.Namespace:

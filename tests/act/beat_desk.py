@@ -8,6 +8,7 @@ from typing import Any
 
 from celery import Celery, beat
 
+from tidegate.act.beat.outcomes import rarely
 from tidegate.act.beat.scheduler import TidegateMixin
 from tidegate.act.beat.signals import beat_decided
 from tidegate.act.beat.standing import Alone, Verdict
@@ -147,6 +148,7 @@ def desk(url: str, schedule: dict[str, Any], **options: Any) -> Iterator[Desk]:
         def work(*args: Any) -> None:
             """Something to do."""
 
+        rarely._kinds.clear()  # what an earlier test heard
         scheduler = Desk(app, **options)
         try:
             yield scheduler

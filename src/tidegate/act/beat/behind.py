@@ -23,15 +23,20 @@ class Behind:
     def __init__(self, app: Any) -> None:
         self._app = app
         self._told: set[str] = set()
+        #: By entry: the id of the last run that was sent, and the due time it was of.
+        self._runs: dict[str, tuple[str, int]] = {}
+
+    def note(self, kept: Kept, id_: str, due_us: int) -> None:
+        """This run of it was sent."""
+        if kept.policy.overlap not in (None, Overlap.ALLOW_ALL):
+            self._runs[kept.name] = id_, due_us
 
     def why_skipped(self, kept: Kept, due_us: int) -> str:
         """Why this due time is passed over; empty where it is sent. A round trip to the backend."""
         if kept.policy.overlap in (None, Overlap.ALLOW_ALL) or self._tell(kept, self.why_not_held(kept)):
             return ""
-        if kept.run is None:
-            return ""
-        id_, sent_us = kept.run
-        if due_us - sent_us > self._patience_us(kept):
+        id_, sent_us = self._runs.get(kept.name, ("", 0))
+        if not id_ or due_us - sent_us > self._patience_us(kept):
             return ""
         try:
             return "" if self._app.AsyncResult(id_).ready() else f"{id_} has no result yet"

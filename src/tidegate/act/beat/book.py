@@ -11,7 +11,7 @@ from tidegate.act.beat.kept import SHORTEST_US, Kept
 from tidegate.act.beat.outcomes import rarely
 from tidegate.act.beat.pacing import Follower, Pacer
 from tidegate.facts.beat import EntryPolicy, Order
-from tidegate.model.beat.due import SECOND_US, next_on_grid
+from tidegate.model.beat.due import LATE_US, SECOND_US, next_on_grid
 from tidegate.model.beat.spread import WIDEST_US, jitter, phases
 
 #: An entry whose due time can't be worked out, or that has none, is looked at again after so long.
@@ -64,7 +64,7 @@ class Book:
             entry, before = listed[name], self.entries.get(name)
             kept = Kept(entry, entry.schedule, self._policy(entry), orders.get(name))
             if before is not None:
-                kept.cursor, kept.last_us, kept.run = before.cursor, before.last_us, before.run
+                kept.cursor_us, kept.last_us = before.cursor_us, before.last_us
                 self.agenda.drop(before)
             self.entries[name] = kept
             taken.append(kept)
@@ -107,14 +107,14 @@ class Book:
         return {kept.name: found[kept.name] for kept in fresh if kept.name in found}
 
     def _is_spread(self, kept: Kept) -> bool:
-        if not kept.interval_us or kept.cursor or kept.last_us or not (self._spread and kept.policy.spread):
+        if not kept.interval_us or kept.cursor_us or kept.last_us or not (self._spread and kept.policy.spread):
             return False
         return self._shares or not kept.entry.total_run_count
 
     def _begin(self, kept: Kept, now_us: int, wall_us: int, phase_us: int | None) -> None:
         """From which due time on it is reckoned."""
-        if kept.cursor:
-            kept.last_us = int(kept.cursor)
+        if kept.cursor_us:
+            kept.last_us = kept.cursor_us
         elif not kept.last_us:
             ran = kept.entry.last_run_at
             # One that never ran at all is due at once.
@@ -129,7 +129,9 @@ class Book:
         if kept.interval_us:
             kept.due_us = next_on_grid(kept.last_us, kept.interval_us, now_us)
             jitter_us = self.jitter_of(kept)
-            self.agenda.put(kept, kept.due_us + jitter_us if jitter_us else kept.due_us)
+            at_us = kept.due_us + jitter_us if jitter_us else kept.due_us
+            # What is made up for takes turns with what is due now.
+            self.agenda.put(kept, at_us if at_us >= now_us - LATE_US else now_us)
             return
         try:
             again_us = self._plan_by_calendar(kept, wall_us)
@@ -181,7 +183,7 @@ class Book:
         """Gives the entries that follow the workers their present interval; from their last due time on, now at the earliest."""
         for follower in self._followers:
             kept = self.entries.get(follower.entry)
-            if kept is not None and kept.ticket and kept.interval_us != self.interval_of(kept):
+            if kept is not None and kept.place and kept.interval_us != self.interval_of(kept):
                 self.replan(kept, now_us, wall_us)
 
     def replan(self, kept: Kept, now_us: int, wall_us: int) -> None:
@@ -198,7 +200,7 @@ class Book:
             if order == kept.order:
                 continue
             kept.order = order
-            if kept.ticket:
+            if kept.place:
                 self.replan(kept, now_us, wall_us)
         self._tell_pacer()
 

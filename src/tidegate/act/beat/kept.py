@@ -1,4 +1,4 @@
-"""What the scheduler keeps of one entry: its due times, and what its last run is known by."""
+"""What the scheduler keeps of one entry: what holds for it, and its due times."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -13,10 +13,9 @@ SHORTEST_US = 1000
 class Kept:
     """One entry. Times are µs of the schedule's clock, those without a grid µs of the wall's; 0 for none.
 
-    `interval_us` is what its due times are apart, 0 where its schedule has no such thing. `cursor` is what the server
-    holds for it as far as is known, "" nothing. `last_us` is the due time decided on last, `due_us` the next one, and
-    `ticket` tells the only valid place in the agenda from older ones. `doubts` counts the publishes of this due time of
-    which nobody knows what became.
+    `interval_us` is what its due times are apart, 0 where its schedule has no such thing. `last_us` is the due time
+    decided on last, `due_us` the next one, `cursor_us` what the server holds for it as far as is known. `place` is its
+    only valid one in the agenda. There are many of these: no field more than must be.
     """
 
     entry: Any
@@ -24,12 +23,25 @@ class Kept:
     policy: EntryPolicy
     order: Order | None = None
     interval_us: int = 0
-    cursor: str = ""
+    cursor_us: int = 0
     last_us: int = 0
     due_us: int = 0
-    ticket: int = 0
-    doubts: int = 0
-    run: "tuple[str, int] | None" = None
+    place: "tuple[int, Kept] | None" = None
+
+    def __lt__(self, other: "Kept") -> bool:
+        """Any order will do, for what is due at one moment."""
+        return id(self) < id(other)
+
+    @property
+    def cursor(self) -> str:
+        """What the server holds for it, as it holds it: µs as text, empty where there is nothing."""
+        return str(self.cursor_us) if self.cursor_us else ""
+
+    @cursor.setter
+    def cursor(self, text: str) -> None:
+        us = int(text) if text else 0
+        # Mostly the same number, and there are many entries.
+        self.cursor_us = self.last_us if us == self.last_us else us
 
     @property
     def name(self) -> str:

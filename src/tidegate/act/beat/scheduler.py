@@ -7,6 +7,7 @@ from typing import Any
 
 from celery import beat
 
+from tidegate.act.beat.behind import Behind, is_gated
 from tidegate.act.beat.book import Book
 from tidegate.act.beat.deciding import Moment
 from tidegate.act.beat.outcomes import Tally, rarely
@@ -60,13 +61,19 @@ class TidegateMixin:
         self._post = Post(self)
         self._watch = Watch(self)
         self.app = app
-        self._turns = Turns(self, self.tally, self._post)
+        self._behind = Behind(app)
+        self._turns = Turns(self, self.tally, self._post, self._behind)
         super().__init__(app, *args, **kwargs)  # type: ignore[call-arg]
 
     @property
     def book(self) -> Book:
         """What is known of the entries."""
         return self._watch.book
+
+    def why_not_held(self, entry: str) -> str:
+        """Why the overlap that an entry asks for is not held here; empty where it is, or none is asked for."""
+        kept = self.book.entries.get(entry)
+        return "" if kept is None or is_gated(self.app) else self._behind.why_not_held(kept)
 
     # What a flavour may have otherwise.
 

@@ -13,19 +13,17 @@ from tidegate.act.beat.outcomes import log
 _FIELDS = frozenset(inspect.signature(ScheduleEntry).parameters) | {"enabled"}
 
 
-def sound(given: Mapping[str, Any], app: Any) -> dict[str, Any]:
+def sound(given: Mapping[str, Any], app: Any) -> Mapping[str, Any]:
     """The entries that one can be made of; each of the others is named in the log, with what is wrong."""
-    kept = {}
-    for name, fields in (given or {}).items():
-        wrong = "" if isinstance(fields, ScheduleEntry) else _wrong(fields, app)
-        if wrong:
-            log.error("beat_schedule[%r] is left out: %s", name, wrong)
-        else:
-            kept[name] = fields
-    return kept
+    wrong = {name: why for name, fields in (given or {}).items() if (why := _wrong(fields, app))}
+    for name, why in wrong.items():
+        log.error("beat_schedule[%r] is left out: %s", name, why)
+    return {name: fields for name, fields in given.items() if name not in wrong} if wrong else given or {}
 
 
 def _wrong(fields: Any, app: Any) -> str:
+    if isinstance(fields, ScheduleEntry):
+        return ""
     if not isinstance(fields, Mapping):
         return f"a dict was expected, not {type(fields).__name__}"
     if not isinstance(fields.get("task"), str) or not fields["task"]:

@@ -1,5 +1,6 @@
 """One turn: what is due is decided on, what needs no message is written, the rest is sent, and what became of it noted."""
 
+from collections import Counter
 from typing import Any
 
 from tidegate.act.beat.behind import Behind, is_gated
@@ -19,15 +20,18 @@ MOST_AT_ONCE = 100
 SHORTEST_S = 0.01
 #: While the server is away, what is due waits so long for the next try.
 PATIENCE_US = 500_000
+_SENT = (BeatOutcome.SENT, BeatOutcome.JITTERED, BeatOutcome.BUFFERED)
 
 
 class Turns:
     """Takes from the agenda what is due, for a scheduler that leads."""
 
-    def __init__(self, scheduler: Any, tally: Tally, post: Post) -> None:
+    def __init__(self, scheduler: Any, tally: Tally, post: Post, behind: Behind) -> None:
         self._scheduler, self._tally, self._post = scheduler, tally, post
-        self._behind = Behind(scheduler.app)
+        self._behind = behind
         self._doubtful: dict[str, Sending] = {}
+        #: How often nobody learnt what became of an entry's due time.
+        self._doubts: Counter[str] = Counter()
         self._asked: set[str] = set()
 
     def take(self, book: Book, moment: Moment) -> float:
@@ -59,7 +63,7 @@ class Turns:
         if verdicts and not self._scheduler.standing.record(verdicts):
             # The server is away: nothing of this turn is decided.
             for kept in taken:
-                if not kept.ticket:
+                if kept.place is None:
                     book.agenda.put(kept, moment.now_us + PATIENCE_US)
             return
         sent = {sending.kept.name for sending in sendings}
@@ -103,8 +107,7 @@ class Turns:
 
     def _note_verdict(self, book: Book, verdict: Verdict, moment: Moment, *, goes_on: bool) -> None:
         kept = book.entries[verdict.entry]
-        kept.cursor = str(verdict.due_us)
-        kept.last_us = verdict.due_us
+        kept.cursor_us = kept.last_us = verdict.due_us
         self._tally.note(kept.name, verdict.outcome, verdict.due_us, verdict.many, verdict.why)
         if goes_on:
             self._go_on(book, kept, verdict.due_us, kept.cursor, moment)
@@ -116,22 +119,24 @@ class Turns:
 
     def _note_sent(self, book: Book, sending: Sending, outcome: BeatOutcome | None, moment: Moment) -> None:
         kept, claim = sending.kept, sending.claim
-        if outcome is None and kept.doubts < MOST_DOUBTS:
+        if outcome is None and self._doubts[kept.name] < MOST_DOUBTS:
             self._doubt(sending)
             return
-        kept.doubts = 0
+        self._doubts.pop(kept.name, None)
         outcome = outcome or BeatOutcome.FAILED
         self._tally.note(kept.name, outcome, claim.due_us, why=claim.why)
         if outcome is BeatOutcome.STANDBY:
             self._scheduler.standing.lost(claim.why or "another beat has decided on what was due")
         elif not claim.ask:
             cursor = self._written(sending, outcome)
-            self._note_run(kept, claim, sending.id)
+            if outcome in _SENT:
+                self._behind.note(kept, sending.id, claim.due_us)
+            self._note_run(kept, claim)
             self._go_on(book, kept, claim.due_us, cursor, moment)
 
     def _doubt(self, sending: Sending) -> None:
         """Nobody knows what became of it: the cursor says it, when the server answers again."""
-        sending.kept.doubts += 1
+        self._doubts[sending.kept.name] += 1
         if sending.claim.ask:
             self._asked.discard(sending.claim.ask)
         else:
@@ -180,15 +185,14 @@ class Turns:
         if sendings:
             self._send(book, sendings, moment)
 
-    def _note_run(self, kept: Kept, claim: Claim, id_: str) -> None:
-        if id_:
-            kept.run = id_, claim.due_us
+    def _note_run(self, kept: Kept, claim: Claim) -> None:
         try:
             kept.entry = self._scheduler.keep_run(kept.entry, moment_of(claim.due_us))
         except Exception as error:  # noqa: BLE001  it is sent, whatever a database says
             rarely.say("keep", "the last run can't be noted (%s: %s)", type(error).__name__, error)
 
     def _go_on(self, book: Book, kept: Kept, due_us: int, cursor: str, moment: Moment) -> None:
-        kept.last_us, kept.cursor = due_us, cursor
+        kept.last_us = due_us
+        kept.cursor = cursor
         if book.entries.get(kept.name) is kept:
             book.plan(kept, moment.now_us, moment.wall_us)

@@ -64,7 +64,7 @@ class Watch:
         if listed is None:
             listed = {name: kept.entry for name, kept in book.entries.items()}
         for kept in book.entries.values():
-            kept.cursor, kept.last_us = "", 0
+            kept.cursor_us = kept.last_us = 0
         self._take_up(book, listed, listed, [name for name in book.entries if name not in listed], moment)
 
     def _look(self, book: Book, moment: Moment) -> None:
@@ -90,10 +90,11 @@ class Watch:
         book.remove(gone)
         standing = self._scheduler.standing
         taken = book.take_in(listed, changed, standing.orders())
-        unknown = [kept.name for kept in taken if not kept.cursor]
+        unknown = [kept.name for kept in taken if not kept.cursor_us]
         cursors = standing.cursors(unknown) if unknown else {}
         for kept in taken:
-            kept.cursor = cursors.get(kept.name, kept.cursor)
+            if kept.name in cursors:
+                kept.cursor = cursors[kept.name]
         book.plan_all(taken, moment.now_us, moment.wall_us)
         self._name_strangers(taken)
 
@@ -114,5 +115,5 @@ class Watch:
             return
         log.warning("the clock of this machine was set by %.1f s", (skew_us - before_us) / 1e6)
         for kept in book.entries.values():
-            if not kept.interval_us and kept.ticket:
+            if not kept.interval_us and kept.place:
                 book.plan(kept, moment.now_us, moment.wall_us)

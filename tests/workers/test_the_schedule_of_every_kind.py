@@ -1,0 +1,145 @@
+"""The same behaviour over Celery's own schedule, a real django-celery-beat database and a real RedBeat."""
+
+import json
+import time
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from projects import django_project, rows, script, write
+
+EVERY_S = 0.2
+#: Nobody has these tasks, and `bad` says something wrong: all of them run by their schedule.
+APPLICATION = """
+from celery.schedules import crontab, schedule
+import tidegate
+app.conf.result_expires = None
+app.conf.beat_max_loop_interval = 0.5
+tidegate.install(app)
+# What is wrong already when the gate is installed ends the process there.
+app.conf.tidegate_entries = {"bad": {"min": 5, "max": 1}}
+"""
+PLAIN = f"""
+from celery import Celery
+app = Celery("proj")
+{APPLICATION}
+app.conf.beat_schedule = {{
+    name: {{"task": "t." + name, "schedule": schedule({EVERY_S})}} for name in ("quick", "bad", "changed")
+}} | {{"cron": {{"task": "t.cron", "schedule": crontab(minute="*")}}}}
+"""
+ROWS = f"""
+every = IntervalSchedule.objects.create(every={int(EVERY_S * 1e6)}, period="microseconds")
+for name in ("quick", "bad", "changed"):
+    PeriodicTask.objects.create(name=name, task="t." + name, interval=every)
+PeriodicTask.objects.create(name="cron", task="t.cron", crontab=CrontabSchedule.objects.create(minute="*"))
+PeriodicTask.objects.bulk_create([
+    PeriodicTask(name="bare", task="t.bare"),
+    PeriodicTask(name="61", task="t.61", crontab=CrontabSchedule.objects.create(minute="61")),
+])
+"""
+KINDS = {
+    "persistent": "tidegate.act.beat.scheduler:PersistentScheduler",
+    "database": "tidegate.act.beat.database:DatabaseScheduler",
+    "redbeat": "tidegate.act.beat.redbeat:RedBeatScheduler",
+}
+
+
+@dataclass
+class Place:
+    """A project whose schedule is of one kind."""
+
+    kind: str
+    project: Path
+
+    def disable(self, name):
+        """As its users do it while beat runs."""
+        if self.kind == "database":
+            rows(self.project, f'one = PeriodicTask.objects.get(name="{name}")\none.enabled = False\none.save()')
+        else:
+            script(
+                self.project,
+                "import proj\nfrom redbeat import RedBeatSchedulerEntry as Entry\n"
+                f'one = Entry.from_key("redbeat:{name}", app=proj.app)\none.enabled = False\none.save()',
+            )
+
+
+@pytest.fixture(params=list(KINDS))
+def place(request, tmp_path, private_broker):
+    project = tmp_path / "site"
+    if request.param == "database":
+        django_project(project, application=APPLICATION)
+        rows(project, ROWS)
+    elif request.param == "redbeat":
+        url = private_broker().url
+        write(project, proj=PLAIN + f'app.conf.redbeat_redis_url = "{url}"\napp.conf.redbeat_redis_options = {{}}\n')
+    else:
+        write(project, proj=PLAIN)
+    return Place(request.param, project)
+
+
+def sent(client):
+    """How many messages of each task wait in the queue."""
+    return Counter(json.loads(one)["headers"]["task"] for one in client.lrange("celery", 0, -1))
+
+
+def wait_for(condition, within_s=20.0):
+    until_s = time.monotonic() + within_s
+    while time.monotonic() < until_s:
+        if condition():
+            return
+        time.sleep(0.02)
+    raise AssertionError("it did not come")
+
+
+def test_entries_fire_on_their_grid_and_a_broken_one_stops_no_other(place, celery_beat, broker_url, redis_client):
+    celery_beat(place.project, broker_url, "-S", KINDS[place.kind])
+    wait_for(lambda: sent(redis_client)["t.quick"] > 0)
+    before, began_s = sent(redis_client), time.monotonic()
+    wait_for(lambda: sent(redis_client)["t.quick"] >= before["t.quick"] + 15)
+    after, took_s = sent(redis_client), time.monotonic() - began_s
+
+    assert 15 * EVERY_S * 0.8 <= took_s <= 15 * EVERY_S + 1.5
+    assert abs((after["t.bad"] - before["t.bad"]) - 15) <= 2
+    assert set(after) <= {"t.quick", "t.bad", "t.changed", "t.cron"}
+
+
+def test_an_entry_that_is_disabled_while_beat_runs_stops_and_the_others_go_on(
+    place, celery_beat, broker_url, redis_client
+):
+    if place.kind == "persistent":
+        pytest.skip("its entries are in the settings alone")
+    celery_beat(place.project, broker_url, "-S", KINDS[place.kind])
+    wait_for(lambda: sent(redis_client)["t.changed"] > 1)
+    place.disable("changed")
+    wait_for(lambda: _stands_still(redis_client, "t.changed", "t.quick"))
+
+
+def _stands_still(client, one, other):
+    """Whether nothing of one came while the other fired five times more."""
+    before = sent(client)
+    wait_for(lambda: sent(client)[other] >= before[other] + 5)
+    return sent(client)[one] == before[one]
+
+
+def test_run_state_is_written_where_the_kind_keeps_it(place, celery_beat, broker_url, redis_client):
+    if place.kind == "persistent":
+        pytest.skip("its file is Celery's")
+    beat = celery_beat(place.project, broker_url, "-S", KINDS[place.kind])
+    wait_for(lambda: sent(redis_client)["t.quick"] > 3)
+    beat.stop()
+    fired = sent(redis_client)["t.quick"]
+    if place.kind == "database":
+        shown = script(
+            place.project,
+            "import proj, django\ndjango.setup()\nfrom django_celery_beat.models import *\n"
+            'print(PeriodicTask.objects.get(name="quick").total_run_count)',
+        )
+    else:
+        shown = script(
+            place.project,
+            "import proj\nfrom redbeat import RedBeatSchedulerEntry as Entry\n"
+            'print(Entry.from_key("redbeat:quick", app=proj.app).total_run_count)',
+        )
+    assert int(shown) == fired
