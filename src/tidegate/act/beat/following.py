@@ -140,16 +140,17 @@ class Following:
 
     def _step(self, name: str, bounds: Bounds, now_s: float, held: float | None) -> Paced:
         aim = self._watched.aims.get(name, _NOTHING_YET)
-        track = self._tracks[name]
         if not aim.work or not known(aim.interval_s):
             self._tracks[name] = begun(bounds.declared_s, bounds, now_s)
             return Paced(interval_s=self._tracks[name].interval_s, why=aim.why, basis="declared")
+        same = self._paced.get(name)
+        if same is None or same.basis == "declared":
+            self._changed_s = now_s
         changed = now_s - self._changed_s < _CHANGED_S
-        track = self._tracks[name] = stepped(track, aim.interval_s, bounds, now_s, held=held, changed=changed)
+        track = self._tracks[name] = stepped(self._tracks[name], aim.interval_s, bounds, now_s, held=held, changed=changed)
         why = (
             aim.why if track.factor < 1.01 else f"{aim.why}; widened by {track.factor - 1:.0%}, for runs are held back"
         )
-        same = self._paced.get(name)
         # The numbers of the sentence are those of the last change.
         if same is not None and same.interval_s == track.interval_s and same.basis == "plan":
             return same

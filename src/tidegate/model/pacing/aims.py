@@ -107,10 +107,10 @@ def _together(entries: Sequence[Entry], bounds: Mapping[str, Bounds], now: Situa
 def _settled(left: Iterable[Entry], bounds: Mapping[str, Bounds], bound: Bound) -> list[tuple[Entry, float]]:
     """Those whose interval is now known: at a bound, or else all that share the queues that are the limit."""
     wanted = {e.name: _at(bounds[e.name], bound.factor) for e in left}
-    for outside in (lambda one, s: s > one.max_s, lambda one, s: s < one.min_s):
-        clipped = [e for e in left if outside(bounds[e.name], wanted[e.name])]
-        if clipped:
-            return [(e, bounds[e.name].clipped(wanted[e.name])) for e in clipped]
+    too_long = [e for e in left if wanted[e.name] > bounds[e.name].max_s]
+    clipped = too_long or [e for e in left if wanted[e.name] < bounds[e.name].min_s]
+    if clipped:
+        return [(e, bounds[e.name].clipped(wanted[e.name])) for e in clipped]
     return [(e, wanted[e.name]) for e in left if set(e.per_firing) & bound.cut.queues]
 
 

@@ -8,7 +8,7 @@ from tidegate.model.pacing.aims import Bounds
 #: Nearer to the aim than this an interval stays.
 DEAD_BAND = 0.03
 #: An aim that is further off than this is another situation, and no noise.
-_JUMP = 0.10
+_JUMP = 0.20
 #: How long it takes to go 63 % of the way: to a shorter interval in another situation, and after what may be noise.
 _NARROWS_S = 5.0
 _SMOOTHS_S = 60.0
