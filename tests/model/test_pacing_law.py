@@ -72,6 +72,9 @@ def test_a_run_is_held_back_behind_more_than_a_firing_of_work():
 
 def test_entries_that_share_a_queue_leave_room_for_one_firing_each():
     shared = {"q": 1.0}
-    aims = {name: Aim(interval_s=1.0, why="", work={"q": work}, per_message=shared) for name, work in (("a", 9.0), ("b", 1.0))}
+    aims = {
+        name: Aim(interval_s=1.0, why="", work={"q": work}, per_message=shared)
+        for name, work in (("a", 9.0), ("b", 1.0))
+    }
     assert why_held("b", aims, {"q": 9}, []) == ""
     assert why_held("b", aims, {"q": 11}, [])

@@ -28,7 +28,7 @@ def crawl():
     time.sleep({TASK_S})
 
 app.conf.beat_schedule = {{
-    "{ENTRY}": {{"task": "crawl", "schedule": 0.5, "options": {{"every": "auto", "min": 0.1, "max": 5}}}},
+    "{ENTRY}": {{"task": "crawl", "schedule": 0.35, "options": {{"every": "auto", "min": 0.1, "max": 5}}}},
 }}
 """
 

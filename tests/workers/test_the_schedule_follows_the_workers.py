@@ -15,7 +15,7 @@ def test_the_interval_widens_when_a_host_is_lost_and_narrows_when_it_is_back(
     celery_beat(APP, broker_url, "-S", "tidegate")
     seen = Seen(redis_client)
     seen.until(lambda paced: paced.why.startswith("no measurements yet"), 10)
-    assert seen.paced().interval_s == 0.5
+    assert seen.paced().interval_s == 0.35
     both_s, one_s = TASK_S / (2 * TARGET), TASK_S / TARGET
     seen.until(near(both_s), 40)
     assert seen.paced().why.startswith("2 hosts, 2 slots: a firing takes 0.4")

@@ -147,7 +147,9 @@ class Following:
         if same is None or same.basis == "declared":
             self._changed_s = now_s
         changed = now_s - self._changed_s < _CHANGED_S
-        track = self._tracks[name] = stepped(self._tracks[name], aim.interval_s, bounds, now_s, held=held, changed=changed)
+        track = self._tracks[name] = stepped(
+            self._tracks[name], aim.interval_s, bounds, now_s, held=held, changed=changed
+        )
         why = (
             aim.why if track.factor < 1.01 else f"{aim.why}; widened by {track.factor - 1:.0%}, for runs are held back"
         )
