@@ -33,7 +33,7 @@ def test_it_narrows_gently_and_is_within_ten_per_cent_in_fifteen_seconds():
 
 
 def test_a_trifle_moves_nothing():
-    track, intervals = driven(begun(1.0, BOUNDS, 0.0), 1.0 + DEAD_BAND * 0.9, 600)
+    _, intervals = driven(begun(1.0, BOUNDS, 0.0), 1.0 + DEAD_BAND * 0.9, 600)
     assert set(intervals) == {1.0}
 
 
@@ -58,7 +58,7 @@ def test_noisy_measurements_make_no_oscillation_in_thirty_minutes(noise):
 def test_runs_that_are_held_back_for_long_widen_it_and_it_comes_back():
     track, _ = driven(begun(1.0, BOUNDS, 0.0), 1.0, 300, held=1.0)
     assert 1.3 < track.interval_s <= 2.0
-    track, intervals = driven(track, 1.0, 900, held=0.0)
+    track, _ = driven(track, 1.0, 900, held=0.0)
     assert track.interval_s == pytest.approx(1.0, rel=DEAD_BAND)
 
 
