@@ -11,6 +11,7 @@ from tidegate.facts.beat import Paced
 
 _LOOKS_PER_S = 4
 _SETTLES_S = 12.0
+_STAYS_S = 4.0
 _WIDER, _NARROWER = 1.3, 0.77
 
 
@@ -43,25 +44,27 @@ def present(stage: Stage) -> Paced | None:
 
 def _watch(
     teller: Narrator, stage: Stage, is_so: Callable[[Paced], bool], seconds: float
-) -> tuple[Paced | None, list[int], bool]:
-    """The interval at the end and the depths on the way, for at most so many seconds, four more than it takes."""
+) -> tuple[Paced | None, list[int]]:
+    """The interval at the end and the depths on the way, for at most so many seconds, fewer where it has settled."""
     depths: list[int] = []
     began, until = time.monotonic(), time.monotonic() + seconds
-    settled = False
+    since, last_s = began, 0.0
     while time.monotonic() < until:
         paced = present(stage)
         depths.append(stage.depth)
-        if paced is not None and not settled and is_so(paced):
-            settled, until = True, min(until, time.monotonic() + 4)
+        if paced is None or paced.interval_s != last_s or not is_so(paced):
+            since, last_s = time.monotonic(), paced.interval_s if paced is not None else 0.0
+        elif time.monotonic() - since > _STAYS_S:
+            break
         shown = f"interval {paced.interval_s:.2f} s" if paced is not None else "interval …"
         passed = time.monotonic() - began
         teller.progress(f"{passed:4.0f} s  {depths[-1]:5d} messages wait  {sparkline(depths)}  {shown}")
         time.sleep(1 / _LOOKS_PER_S)
-    return present(stage), depths, settled
+    return present(stage), depths
 
 
-def _tell(teller: Narrator, when: str, watched: tuple[Paced | None, list[int], bool]) -> None:
-    paced, depths, _ = watched
+def _tell(teller: Narrator, when: str, watched: tuple[Paced | None, list[int]]) -> None:
+    paced, depths = watched
     if paced is None:
         teller.say(f"{when} no interval was set: this machine is busy with other things.")
         return
