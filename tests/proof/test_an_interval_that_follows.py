@@ -46,6 +46,6 @@ def test_it_keeps_its_marks_and_then_is_quiet(broker_url, redis_client, celery_w
     print(
         f"\nwidened in {widened_s:.1f} s, narrowed in {narrowed_s:.1f} s, deepest {deepest}/{quiet.deepest()}, swing {swing:.1%}"
     )
-    assert max(deepest, quiet.deepest()) <= 2
+    assert max(seen.deepest(), quiet.deepest()) <= 2
     assert narrowed_s <= 30
     assert swing <= 0.1
