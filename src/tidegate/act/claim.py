@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
+from tidegate.broker.beat import key_of
 from tidegate.facts.beat import BeatOutcome
 
 
@@ -39,6 +40,51 @@ class Claim:
     label: BeatOutcome = BeatOutcome.SENT
     outcome: BeatOutcome | None = None
     why: str = ""
+    #: A publish carries it; another one, of a handler in between, does not.
+    taken: bool = False
+
+    def arguments(self) -> tuple[str, ...]:
+        """What the fence is told, behind the arguments of its script."""
+        terms = self.terms or _NO_TERMS
+        base = key_of(terms.prefix, terms.name, "")
+        return base, terms.token, self.entry, str(self.due_us), self.before, self.ask, self.label.value
+
+    def take(self, answer: object) -> str:
+        """Reads the answer of a fenced script: why nothing was published (`standby`, `moved`, `gone`, or `done` where it
+        was published already), and empty where the script has decided.
+        """
+        word = _word(answer)
+        if word == "buffered":
+            self.outcome = BeatOutcome.BUFFERED
+        if word != "fenced":
+            self.outcome = self.outcome or _OUTCOMES.get(word, self.label)
+            return ""
+        self.why = _WHY[_text(answer[1])]  # type: ignore[index]
+        # Where the cursor moved nobody knows what became of this due time until it is read again.
+        self.outcome = {_STANDBY: BeatOutcome.STANDBY, _DONE: self.label, _GONE: self.label}.get(self.why)
+        return self.why
+
+
+_NO_TERMS = Terms("", "", "")
+_STANDBY, _DONE, _GONE = "another beat leads", "it was sent already", "the run was sent already"
+_WHY = {"standby": _STANDBY, "done": _DONE, "gone": _GONE, "moved": "another due time was decided on meanwhile"}
+#: What the gate says of a message that is not simply let in, as an outcome of its due time.
+_OUTCOMES = {
+    "spilled": BeatOutcome.BUFFERED,
+    "overlap_skipped": BeatOutcome.OVERLAP_SKIPPED,
+    "replaced": BeatOutcome.REPLACED,
+    "queue_full": BeatOutcome.QUEUE_FULL,
+    "dead_lettered": BeatOutcome.QUEUE_FULL,
+    "memory_full": BeatOutcome.MEMORY_FULL,
+}
+
+
+def _word(answer: object) -> str:
+    return _text(answer[0]) if isinstance(answer, (list, tuple)) and answer else ""
+
+
+def _text(word: object) -> str:
+    return word.decode() if isinstance(word, bytes) else str(word)
 
 
 class _Here(threading.local):
@@ -51,6 +97,15 @@ _here = _Here()
 def current_claim() -> Claim | None:
     """The claim of the publish that is under way in this thread; None for everything that beat does not send."""
     return _here.claim
+
+
+def take_claim() -> Claim | None:
+    """The same for the first publish in it that asks, and for no other one."""
+    claim = _here.claim
+    if claim is None or claim.taken or claim.terms is None:
+        return None
+    claim.taken = True
+    return claim
 
 
 @contextmanager

@@ -94,6 +94,8 @@ ORDER = Script("order")
 #: The same two for due times of beat; and the claim alone, for a message that goes another way afterwards.
 FENCED = {ADMIT: Fenced(*ADMIT.names), PUSH: Fenced(*PUSH.names)}
 CLAIM = Fenced("claim")
+#: Renews or takes the lease of a schedule, gives it up, and writes outcomes that need no message.
+LEASE, UNLEASE, RECORD = Script("lease"), Script("unlease"), Script("decided", "record")
 
 
 def queue_push(pipeline: Any, key: str, payloads: Sequence[Argument]) -> None:

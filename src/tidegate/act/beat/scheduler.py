@@ -10,9 +10,10 @@ from celery import beat
 from tidegate.act.beat.behind import Behind, is_gated
 from tidegate.act.beat.book import Book
 from tidegate.act.beat.deciding import Moment
+from tidegate.act.beat.following import pacer_of
+from tidegate.act.beat.leading import standing_of
 from tidegate.act.beat.outcomes import Tally, rarely
 from tidegate.act.beat.pacing import Pacer
-from tidegate.act.beat.parts import pacer_of, standing_of
 from tidegate.act.beat.policies import options_of, policy_of
 from tidegate.act.beat.sending import Post
 from tidegate.act.beat.sound import sound
@@ -126,7 +127,8 @@ class TidegateMixin:
         sending = self._post.now
         if sending is None:
             return super().apply_async(entry, producer=producer, advance=advance, **kwargs)  # type: ignore[misc]
-        own, entry.options = entry.options, {**options_of(entry, gated=is_installed(self.app)), **sending.options}
+        own = entry.options
+        entry.options = sending.with_due({**options_of(entry, gated=is_installed(self.app)), **sending.options})
         try:
             result = super().apply_async(entry, producer=producer, advance=advance, **kwargs)  # type: ignore[misc]
         except Exception as error:  # noqa: BLE001  of this entry: the others go out

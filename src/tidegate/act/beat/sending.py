@@ -5,10 +5,12 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
+from tidegate.act.beat.behind import is_gated
 from tidegate.act.beat.kept import Kept
 from tidegate.act.beat.outcomes import rarely
 from tidegate.act.claim import Claim, claiming, current_claim
 from tidegate.act.gate.signals import gate_decided
+from tidegate.act.gate.skipped import Fenced
 from tidegate.errors import BrokerFull, NotPublished, QueueFull
 from tidegate.facts.beat import BeatOutcome
 from tidegate.facts.gate import Outcome
@@ -21,6 +23,8 @@ _OF_GATE = {
     Outcome.DEAD_LETTERED: BeatOutcome.QUEUE_FULL,
     Outcome.MEMORY_FULL: BeatOutcome.MEMORY_FULL,
 }
+#: The header in which a message of beat says when it was due.
+DUE_HEADER = "periodic_due_at"
 #: Publishing again settles nothing after so many publishes of which nobody knows what became.
 MOST_DOUBTS = 3
 
@@ -39,6 +43,12 @@ class Sending:
     def id(self) -> str:
         """The id of the message; empty where none was made."""
         return str(getattr(self.result, "id", "") or "")
+
+    def with_due(self, options: dict[str, Any]) -> dict[str, Any]:
+        """The options, and a header that says which due time this is, in seconds since the epoch."""
+        if self.claim.due_us:
+            options["headers"] = {**(options.get("headers") or {}), DUE_HEADER: self.claim.due_us / 1e6}
+        return options
 
     def outcome(self, *, flushed: bool) -> BeatOutcome | None:
         """What became of it; None where nobody knows. `flushed`: the batch it was in is with the server."""
@@ -64,6 +74,8 @@ class Post:
     def send_all(self, sendings: Sequence[Sending]) -> bool:
         """Whether everything that was published is with the server, as far as this side can tell. Never raises."""
         self._by_id.clear()
+        if not is_gated(self._scheduler.app):
+            sendings = self._claimed(sendings)
         try:
             producer = self._scheduler.producer
             with _batch(producer, len(sendings)):
@@ -76,6 +88,14 @@ class Post:
             _complain(error)
             return False
         return True
+
+    def _claimed(self, sendings: Sequence[Sending]) -> Sequence[Sending]:
+        """Those that this beat may publish: without the gate the claim comes first, so each is sent at most once."""
+        claims = [sending.claim for sending in sendings if sending.claim.terms is not None]
+        if not claims:
+            return sendings
+        self._scheduler.standing.claim(claims)
+        return [one for one in sendings if one.claim.outcome is one.claim.label and not one.claim.why]
 
     def _send(self, sending: Sending) -> None:
         self.now = sending
@@ -99,7 +119,11 @@ class Post:
         if self.now is None:
             return
         error = error.__cause__ or error.__context__ or error if type(error).__name__ == "SchedulingError" else error
+        if isinstance(error, Fenced):
+            return  # the claim says what became of it
         self.now.error = error
+        if self.now.claim.outcome is self.now.claim.label:
+            self.now.claim.outcome = None  # it was claimed, and did not get out
         _complain(error, self.now.kept.name)
 
     def _gate_decided(self, outcome: Outcome, id: str = "", why: str = "", **_: Any) -> None:

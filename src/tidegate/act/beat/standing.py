@@ -8,7 +8,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from tidegate.act.claim import Terms
+from tidegate.act.claim import Claim, Terms
 from tidegate.facts.beat import Ask, BeatOutcome, Order
 
 
@@ -60,6 +60,9 @@ class Standing(Protocol):
     def record(self, verdicts: Sequence[Verdict]) -> bool:
         """Writes these outcomes and cursors, those that nobody was faster with; False where the server is away."""
 
+    def claim(self, claims: Sequence[Claim]) -> None:
+        """Claims due times whose messages do not pass the gate, before they are published; each gets its outcome."""
+
     def lost(self, why: str) -> None:
         """A claim was refused, for another beat leads: this one stands by from now on."""
 
@@ -100,6 +103,9 @@ class Alone:
     def record(self, verdicts: Sequence[Verdict]) -> bool:
         """Nowhere to write them."""
         return True
+
+    def claim(self, claims: Sequence[Claim]) -> None:
+        """Nobody else has one."""
 
     def lost(self, why: str) -> None:
         """Nobody else leads."""

@@ -9,15 +9,16 @@ import random
 import time
 from typing import Any
 
+from tidegate.act.claim import Claim
 from tidegate.act.gate import letters, stock, telling
 from tidegate.act.gate.known import Policies, known
 from tidegate.act.gate.letters import Letter, Lists, Terms
 from tidegate.act.gate.openings import openings
 from tidegate.act.gate.publication import current
-from tidegate.act.gate.skipped import Skipped
+from tidegate.act.gate.skipped import Fenced, Skipped
 from tidegate.act.gate.writing import new_tag, text_of
 from tidegate.broker.keys import is_internal
-from tidegate.broker.scripts import ADMIT, MANY, add_counts, is_forbidden, is_out_of_memory
+from tidegate.broker.scripts import ADMIT, CLAIM, MANY, add_counts, is_forbidden, is_out_of_memory
 from tidegate.facts.gate import Bound, Outcome, Overflow
 
 #: After a server refused our scripts for good: so long messages take Kombu's own way, then it is asked again.
@@ -141,7 +142,7 @@ class Admitting(stock.Channel):  # type: ignore[misc]
         try:
             if letter.script is ADMIT and self._is_let_in(letter, client):
                 return LET_IN
-            return letter.script.run(client, letter.keys(), letter.arguments(overflow))
+            return letter.way.run(client, letter.keys(), letter.arguments(overflow))
         except self.ResponseError as error:
             return error
 
@@ -166,6 +167,8 @@ class Admitting(stock.Channel):  # type: ignore[misc]
             return self._open_gate(letter, answer)
         if openings.waiting:
             self._offer_openings()
+        if letter.claim is not None and self._is_fenced(letter.claim, answer):
+            return None
         outcome = letter.outcome_of(answer)
         if letter.blocks and outcome in letters.REFUSED:
             answer = self._answer_in_time(letter)
@@ -173,6 +176,21 @@ class Admitting(stock.Channel):  # type: ignore[misc]
                 return self._open_gate(letter, answer)
             outcome = letter.outcome_of(answer)
         return self._carry_out(letter, answer, outcome)
+
+    def _is_fenced(self, claim: Claim, answer: Any) -> bool:
+        """Whether the message was published already; raises Fenced where it was not, and is not to be."""
+        why = claim.take(answer)
+        if why and claim.outcome is not claim.label:
+            raise Fenced(why)
+        return bool(why)
+
+    def _note_claim(self, claim: Claim) -> None:
+        """Its message went out plainly: the cursor says so, if the server takes that."""
+        claim.outcome = claim.label
+        try:
+            CLAIM.run(self._publishing_client(), (), claim.arguments())
+        except Exception as error:  # noqa: BLE001  the message is out
+            openings.note("claim", error, "a due time of beat was sent, and its cursor does not say so")
 
     def _carry_out(self, letter: Letter, answer: Any, outcome: Outcome) -> None:
         if letter.publication is not None:
@@ -207,6 +225,8 @@ class Admitting(stock.Channel):  # type: ignore[misc]
             raise
         if letter.publication is not None:
             letter.publication.outcome = Outcome.ADMITTED
+        if letter.claim is not None:
+            self._note_claim(letter.claim)
 
     def _answer_in_time(self, letter: Letter) -> Any:
         """Asks again until there is room or the time is over; the last try is an ordinary one, which is counted."""

@@ -14,7 +14,7 @@ from typing import Any
 
 from tidegate.act.gate import stock, telling
 from tidegate.act.gate.letters import Company, Letter
-from tidegate.act.gate.skipped import Skipped
+from tidegate.act.gate.skipped import Fenced, Skipped
 from tidegate.broker.patience import waiting_at_most
 from tidegate.broker.scripts import MANY, RING, Argument, Script, ask_again, is_unknown, queue_push
 from tidegate.errors import NotPublished, QueueFull
@@ -154,6 +154,8 @@ class GateBatch(stock.redis.PublishBatch):  # type: ignore[misc]
             self._refused.append(error)
         except Skipped as skipped:
             telling.of_result_given_out(letter, skipped.pending)
+        except Fenced:
+            return  # its claim says so
 
 
 def _of_many(letter: Letter, company: Company) -> Call:
@@ -169,7 +171,7 @@ def _bell(letter: Letter) -> Call:
 
 
 def _alone(letter: Letter) -> Call:
-    return Call(letter.script, letter.keys(), letter.arguments(), [letter])
+    return Call(letter.way, letter.keys(), letter.arguments(), [letter])
 
 
 def _calls(entries: Iterable[Entry]) -> list[Call | tuple[str, Any]]:

@@ -7,10 +7,11 @@ from typing import Any
 from kombu.utils.encoding import bytes_to_str
 from kombu.utils.json import loads
 
+from tidegate.act.claim import Claim
 from tidegate.act.gate.failures import BrokerFull
 from tidegate.act.gate.known import Policies
 from tidegate.act.gate.publication import Publication
-from tidegate.broker.scripts import ADMIT, PUSH, Argument, Script
+from tidegate.broker.scripts import ADMIT, FENCED, PUSH, Argument, Script
 from tidegate.errors import QueueFull
 from tidegate.facts.gate import HEADER, Bound, Guard, Outcome, Overflow
 
@@ -21,6 +22,8 @@ DEAD_LETTERS = 10_000
 #: Kombu's default.
 VISIBILITY_MS = 3_600_000
 
+#: What says that the message is in, whatever else happened; `buffered` is said to beat.
+_LET_IN = (Outcome.DROPPED_HEAD.value, "buffered")
 _NO_BOUND = Bound()
 _NO_GUARD = Guard()
 
@@ -97,6 +100,16 @@ class Letter:
             self.script = ADMIT
 
     @property
+    def claim(self) -> Claim | None:
+        """The due time of beat that it is for."""
+        return self.publication.claim if self.publication is not None else None
+
+    @property
+    def way(self) -> Script:
+        """The script as it is sent: for a due time of beat with the fence around it."""
+        return self.script if self.claim is None else FENCED[self.script]
+
+    @property
     def queue(self) -> str:
         """The queue that it goes to."""
         return self.terms.queue
@@ -112,6 +125,8 @@ class Letter:
 
     def company(self) -> Company | None:
         """Who may be decided on together with it; None where it needs a decision of its own."""
+        if self.claim is not None:
+            return None
         if self.script is PUSH:
             return self.lists.plain
         if self.guard is not _NO_GUARD:
@@ -144,7 +159,7 @@ class Letter:
         if self.script is PUSH:
             return Outcome.ADMITTED
         word = bytes_to_str(answer[0])
-        return Outcome.ADMITTED if word == Outcome.DROPPED_HEAD else Outcome(word)
+        return Outcome.ADMITTED if word in _LET_IN else Outcome(word)
 
     def opened_by(self, answer: Any) -> str:
         """What of the gate failed for a message that was admitted all the same; empty where nothing did."""
@@ -165,6 +180,10 @@ class Letter:
 
     def arguments(self, overflow: Overflow | None = None) -> list[Argument]:
         """ARGV of the script; another `overflow` than the bound's for the last try of `block`."""
+        own = self._own_arguments(overflow)
+        return own if self.claim is None else [*own, *self.claim.arguments()]
+
+    def _own_arguments(self, overflow: Overflow | None) -> list[Argument]:
         if self.script is PUSH:
             few: list[Argument] = [self.payload, self.terms.prefix, self.terms.queue]
             return [*few, self.lists.expires_ms] if self.lists.expires_ms else few

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
+from tidegate.act.claim import Claim
 from tidegate.broker import patience
 from tidegate.facts.gate import Guard, Outcome
 
@@ -29,6 +30,8 @@ class Publication:
     pending: str = ""
     timeout_s: float | None = None
     given: bool = False
+    #: The due time of beat that it is for.
+    claim: Claim | None = None
 
 
 class _Here(threading.local):

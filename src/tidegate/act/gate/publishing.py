@@ -13,6 +13,7 @@ from celery._state import _task_stack, get_current_worker_task  # type: ignore[a
 from celery.utils import uuid
 
 from tidegate import errors
+from tidegate.act.claim import take_claim
 from tidegate.act.gate import header
 from tidegate.act.gate.after import settle
 from tidegate.act.gate.failures import BrokerFull, BrokerSilent
@@ -76,6 +77,9 @@ def _wrapped(app: Any, before: Callable[..., Any] | None) -> Callable[..., Any]:
         # Asked for every time, for others may replace the method of the class later.
         original = before if before is not None else app.__class__.send_task.__get__(app)
         publication = _prepared(app, name, args, kwargs, options)
+        claim = take_claim()
+        if claim is not None and publication is not None:
+            publication = replace(publication, claim=claim)
         here = begin(publication)
         try:
             return _sent(app, original, name, args, kwargs, options)

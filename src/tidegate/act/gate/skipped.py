@@ -7,3 +7,7 @@ class Skipped(Exception):
     def __init__(self, pending: str) -> None:
         super().__init__(f"{pending} is pending")
         self.pending = pending
+
+
+class Fenced(Exception):
+    """Nothing was published: the due time that it was for is another beat's, or was decided on meanwhile."""

@@ -10,5 +10,5 @@ end
 -- Whether the beat with this token leads.
 local function leads(base, token)
   local held = redis.call("GET", base .. "lease")
-  return held and string.find(held, token, 1, true) ~= nil
+  return held and token ~= "" and string.find(held, token, 1, true) ~= nil
 end

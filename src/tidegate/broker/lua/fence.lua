@@ -14,8 +14,10 @@ for place, name in ipairs({ "base", "token", "entry", "due", "before", "ask", "l
 end
 for place = #ARGV, first + 1, -1 do ARGV[place] = nil end
 
+local asked
+
 local function fence_asked()
-  local asked = redis.call("HGET", claim.base .. "asks", claim.entry)
+  asked = redis.call("HGET", claim.base .. "asks", claim.entry)
   if not asked or not string.find(asked, claim.ask, 1, true) then return { "fenced", "gone" } end
   redis.call("HDEL", claim.base .. "asks", claim.entry)
 end
@@ -27,6 +29,16 @@ local function fence()
   if cursor == claim.due then return { "fenced", "done" } end
   if cursor ~= claim.before then return { "fenced", "moved" } end
   redis.call("HSET", claim.base .. "cursors", claim.entry, claim.due)
+end
+
+local function fence_undo()
+  if claim.ask ~= "" then
+    redis.pcall("HSET", claim.base .. "asks", claim.entry, asked)
+  elseif claim.before == "" then
+    redis.pcall("HDEL", claim.base .. "cursors", claim.entry)
+  else
+    redis.pcall("HSET", claim.base .. "cursors", claim.entry, claim.before)
+  end
 end
 
 -- Whether one of its key is open, so that a run which is let in under `buffer_one` waits behind it. ARGV of `admit`.

@@ -6,7 +6,13 @@ local LET_IN = { admitted = true, dropped_head = true }
 local answer = fence()
 if answer then return answer end
 local known, waits = pcall(fence_waits)
-answer = gate_decide()
+local ran
+ran, answer = pcall(gate_decide)
+if not ran then
+  -- Nothing was pushed: the due time is as it was, and the error is the caller's.
+  fence_undo()
+  error(type(answer) == "table" and answer.err or answer)
+end
 local word = type(answer) == "table" and answer[1] or "admitted"
 local outcome = OUTCOMES[word] or word
 if LET_IN[word] then outcome = known and waits and "buffered" or claim.label end

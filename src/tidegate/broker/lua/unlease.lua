@@ -4,5 +4,5 @@
 -- Answer 1 given up, 0 it was not its own
 
 local held = redis.call("GET", ARGV[1] .. "lease")
-if held and string.find(held, ARGV[2], 1, true) then return redis.call("DEL", ARGV[1] .. "lease") end
+if held and ARGV[2] ~= "" and string.find(held, ARGV[2], 1, true) then return redis.call("DEL", ARGV[1] .. "lease") end
 return 0

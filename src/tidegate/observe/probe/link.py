@@ -10,8 +10,6 @@ from tidegate.errors import TidegateError
 
 #: Of a server that does not answer nobody waits longer; the worker itself never waits.
 TIMEOUT_S = 1.0
-_FIRST_PAUSE_S = 1.0
-_LONGEST_PAUSE_S = 60.0
 
 
 class Away(Exception):
@@ -29,6 +27,9 @@ class Link:
     #: What the log says when an outage begins, with its reason, and when it is over.
     away = "the probe keeps its counts in memory for now: %s"
     back = "the probe's counts are in Redis again"
+    #: After a failure nothing is tried for so long, and twice as long after each further one.
+    first_pause_s = 1.0
+    longest_pause_s = 60.0
 
     def __init__(self, address: Address, timeout_s: float = TIMEOUT_S) -> None:
         self.address = address
@@ -60,7 +61,7 @@ class Link:
     def failed(self, why: str, *, in_doubt: bool) -> Away:
         """Closes the connection, and says when to try again; the error to raise."""
         self.close()
-        self._pause_s = min(_LONGEST_PAUSE_S, self._pause_s * 2 or _FIRST_PAUSE_S)
+        self._pause_s = min(self.longest_pause_s, self._pause_s * 2 or self.first_pause_s)
         self._not_before_s = time.monotonic() + self._pause_s
         self.complain(why)
         return Away(why, in_doubt=in_doubt)
