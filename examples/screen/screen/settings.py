@@ -54,12 +54,15 @@ CELERY_BROKER_URL = BROKER_URL
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 CELERY_TASK_IGNORE_RESULT = True
 # Every ten seconds unless told otherwise; the demo lasts for a minute.
-CELERY_TIDEGATE_PROBE_EVERY_S = 2
+CELERY_TIDEGATE_PROBE_EVERY_S = 1
 # A refresh with all that it fans out into is one firing. With `buffer_one` a new one is sent only while at most one is
 # not done, so the workers clock the schedule, whatever the interval.
 CELERY_TIDEGATE_ENTRIES = {
     "refresh": {"overlap": os.environ.get("SCREEN_OVERLAP", "allow_all"), "scope": "firing"},
 }
+# With Tidegate's scheduler (`celery beat -S tidegate`) the interval follows the workers that live.
+if os.environ.get("SCREEN_FOLLOWS"):
+    CELERY_TIDEGATE_ENTRIES["refresh"] |= {"every": "auto", "min": 0.2, "max": 10}
 CELERY_TASK_QUEUES = [Queue("celery"), Queue("schedule")]
 # The parent has a queue of its own. In the children's it would wait behind those of the firings before, and the load
 # would come in waves: many parents in a row, then all their children, and each wave longer than the last.

@@ -27,8 +27,11 @@ class Script:
 
     def __init__(self, *names: str) -> None:
         self.names = names
-        self.text = "\n".join(_text(name) for name in names)
+        self.text = self._whole_text()
         self.digest = hashlib.sha1(self.text.encode(), usedforsecurity=False).hexdigest()
+
+    def _whole_text(self) -> str:
+        return "\n".join(_text(name) for name in self.names)
 
     def call(self, keys: Sequence[str], arguments: Sequence[Argument]) -> tuple[Argument, ...]:
         """The command that runs it by its digest."""
@@ -62,6 +65,17 @@ class Script:
         Pipeline.execute_command(pipeline, *self.call(keys, arguments))
 
 
+class Fenced(Script):
+    """The same script for a due time of beat: it runs only where that beat leads and nobody has decided on it before.
+
+    Its arguments stand before those of the claim, and its answer can be `{"fenced", why}` or `{"buffered"}`, too.
+    """
+
+    def _whole_text(self) -> str:
+        inner = f"local function gate_decide()\n{super()._whole_text()}\nend\n"
+        return "\n".join((_text("decided"), _text("fence"), inner, _text("fenced")))
+
+
 @cache
 def _text(name: str) -> str:
     return (files("tidegate.broker") / "lua" / f"{name}.lua").read_text(encoding="utf-8")
@@ -77,6 +91,9 @@ MANY = Script("door", "ceiling", "many")
 RING = Script("door", "ring")
 #: Writes an operator's order or ask, with its line of the journal.
 ORDER = Script("order")
+#: The same two for due times of beat; and the claim alone, for a message that goes another way afterwards.
+FENCED = {ADMIT: Fenced(*ADMIT.names), PUSH: Fenced(*PUSH.names)}
+CLAIM = Fenced("claim")
 
 
 def queue_push(pipeline: Any, key: str, payloads: Sequence[Argument]) -> None:

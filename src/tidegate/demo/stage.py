@@ -1,7 +1,9 @@
 """The stage of the demo: a private broker, the Django project, a worker, beat and the page, all real."""
 
 import importlib.util
+import os
 import re
+import signal
 import sys
 from collections.abc import Mapping
 from contextlib import ExitStack
@@ -24,6 +26,7 @@ from tidegate.errors import UsageError
 
 APPLICATION = "screen"
 QUEUE = "celery"
+ENTRY = "refresh"
 PAGE_READY = r"^the page is at (http://\S+)$"
 OLDEST = re.compile(r"Oldest status</dt><dd>([\d.]+) s<")
 STARTS_S = 60.0
@@ -67,6 +70,8 @@ class Stage:
         self._running = ExitStack()
         self._beat: Guarded | None = None
         self._beats = 0
+        self._second: Guarded | None = None
+        self._hosts = 0
 
     def __enter__(self) -> Self:
         try:
@@ -100,15 +105,32 @@ class Stage:
             return None
         return float(found[1]) if found else None
 
-    def start_beat(self, interval_s: float, overlap: str = "allow_all") -> None:
-        """Let beat send the refresh every `interval_s` seconds, instead of what it did before."""
+    def start_second_host(self) -> None:
+        """One more worker process, with a name as if it were on another host."""
+        self._hosts += 1
+        name = f"host-{self._hosts}"
+        self._second = self._celery(name, "worker", "-c", "1", "--loglevel", "INFO", "-n", "celery@second")
+        self._second.wait_for_line(WORKER_READY, STARTS_S)
+
+    def kill_second_host(self) -> None:
+        """It is gone at once, and says nothing."""
+        if self._second is not None:
+            os.kill(self._second.pid, signal.SIGKILL)
+
+    def start_beat(self, interval_s: float, overlap: str = "allow_all", *, follows: bool = False) -> None:
+        """Let beat send the refresh every `interval_s` seconds, or as the workers can, instead of what it did before."""
         if self._beat is not None:
             self._beat.stop()
         self._beats += 1
         schedule = self._data / f"schedule-{self._beats}"
         arguments = ["beat", "--loglevel", "INFO", "--pidfile=", "-s", str(schedule)]
+        arguments += ["-S", "tidegate"] if follows else []
         self._beat = self._celery(
-            f"beat-{self._beats}", *arguments, SCREEN_INTERVAL_S=str(interval_s), SCREEN_OVERLAP=overlap
+            f"beat-{self._beats}",
+            *arguments,
+            SCREEN_INTERVAL_S=str(interval_s),
+            SCREEN_OVERLAP=overlap,
+            SCREEN_FOLLOWS="1" if follows else "",
         )
         self._beat.wait_for_line(BEAT_READY, STARTS_S)
 

@@ -1,5 +1,5 @@
-"""Three acts: a queue that grows while the page looks fine, and the diagnosis; the plan, and the interval that ends it;
-and the old interval again, behind the gate.
+"""Four acts: a queue that grows while the page looks fine, and the diagnosis; the plan, and the interval that ends it;
+the old interval again, behind the gate; and an interval that follows the workers while a host is lost.
 """
 
 import signal
@@ -10,8 +10,9 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 
+from tidegate.demo.hosts import let_it_follow
 from tidegate.demo.narrator import Narrator, PlainNarrator, sparkline
-from tidegate.demo.stage import QUEUE, Scene, Stage
+from tidegate.demo.stage import ENTRY, QUEUE, Scene, Stage
 from tidegate.errors import EXIT_FINE
 from tidegate.facts.diagnosis import Diagnosis
 from tidegate.facts.planned import Plan
@@ -19,7 +20,6 @@ from tidegate.facts.unknown import Maybe, known
 
 PARENT = "screen.tasks.refresh_all_clusters"
 CHILD = "screen.tasks.flush_cluster_status"
-ENTRY = "refresh"
 GROWS_S = 20.0
 #: The third act lasts so much of the first.
 HELD_SHARE = 0.7
@@ -97,6 +97,7 @@ def play(
             _mend(teller, stage, diagnosis, plan)
             if show_gate is not None:
                 _let_it_clock_itself(teller, stage, HELD_SHARE * seconds, grown, show_gate)
+                let_it_follow(teller, stage)
     teller.say("That was all of it; every process is ended and every file removed.")
 
 

@@ -1,0 +1,14 @@
+-- What became of a due time, for whoever asks later: counted by outcome and entry, and kept as the last one.
+
+local function decided(base, entry, outcome, many, why)
+  local time = redis.call("TIME")
+  local now = tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
+  redis.call("HINCRBY", base .. "counts", outcome .. "|" .. entry, many)
+  redis.call("HSET", base .. "last", entry, string.format("%s|%.0f|%s", outcome, now, why))
+end
+
+-- Whether the beat with this token leads.
+local function leads(base, token)
+  local held = redis.call("GET", base .. "lease")
+  return held and string.find(held, token, 1, true) ~= nil
+end

@@ -1,0 +1,72 @@
+"""What an interval that follows the workers is worked out from: who lives now, what waits, and what was measured."""
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import replace
+
+from tidegate.broker import ledger
+from tidegate.broker.client import Broker, Refusal, as_text
+from tidegate.broker.keys import GATE
+from tidegate.broker.reads import lengths
+from tidegate.broker.records import decode_worker
+from tidegate.facts.measured import WorkerSeen
+from tidegate.facts.unknown import known
+from tidegate.observe.measured import broker_time
+
+#: Where the gate is off: a worker that missed so many writes of its probe, and a little more, is taken for gone.
+_SILENT_TURNS = 1.5
+_SILENT_MORE_S = 1.0
+
+
+class Living:
+    """Who lives, looked at again and again; remembers whom the gate knows, for it speaks of them sooner than the probe."""
+
+    def __init__(self) -> None:
+        self._gated: set[str] = set()
+
+    def look(self, broker: Broker) -> tuple[WorkerSeen, ...]:
+        """The newest record of every worker that ever wrote one, `gone` where it does not live; four commands.
+
+        Raises CannotLook where the server can't be asked.
+        """
+        at_s = broker_time(broker)
+        stored, nodes = broker.ask(("HGETALL", ledger.workers_key(broker.layout)), ("HGETALL", _gate(broker, "nodes")))
+        newest = _newest(stored)
+        ids = {as_text(node): as_text(worker) for node, worker in _pairs(nodes)}
+        ids = {node: worker for node, worker in ids.items() if node in newest}
+        said = broker.one("MGET", *(_gate(broker, f"worker:{worker}") for worker in ids.values())) if ids else []
+        present = (
+            {node for node, value in zip(ids, said, strict=False) if value} if not isinstance(said, Refusal) else set()
+        )
+        self._gated |= present
+        return tuple(replace(one, gone=self._is_gone(one, present, at_s)) for _, one in sorted(newest.items()))
+
+    def _is_gone(self, worker: WorkerSeen, present: Collection[str], at_s: float) -> bool:
+        if worker.node in self._gated:
+            return worker.node not in present
+        return worker.gone or at_s - worker.at_s > _SILENT_TURNS * worker.every_s + _SILENT_MORE_S
+
+
+def depths_of(broker: Broker, queues: Sequence[str]) -> dict[str, int]:
+    """Messages that wait in each of these queues, of all priorities; ten LLEN a queue in one round trip."""
+    keys = [(queue, key) for queue in queues for _, key in broker.layout.lists(queue)]
+    depths = dict.fromkeys(queues, 0)
+    for (queue, _), length in zip(keys, lengths(broker, [key for _, key in keys]), strict=True):
+        depths[queue] += length if known(length) else 0
+    return depths
+
+
+def _newest(stored: object) -> Mapping[str, WorkerSeen]:
+    found: dict[str, WorkerSeen] = {}
+    for _, value in _pairs(stored):
+        worker = decode_worker(value)
+        if worker is not None and (worker.node not in found or found[worker.node].at_s < worker.at_s):
+            found[worker.node] = worker
+    return found
+
+
+def _pairs(reply: object) -> Iterable[tuple[bytes, bytes]]:
+    return zip(reply[::2], reply[1::2], strict=True) if isinstance(reply, list) else ()
+
+
+def _gate(broker: Broker, name: str) -> str:
+    return f"{broker.layout.prefix}{GATE}{name}"
