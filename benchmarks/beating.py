@@ -131,7 +131,7 @@ def _sent(server: PrivateBroker, entries: int, every_s: float) -> Iterator[Row]:
         good=p50 <= 0.1 and p99 <= 0.5,
     )
     yield Row(
-        f"{what}, memory",
+        f"{what}, memory of the process",
         f"{ours.resident_mb:.0f} MB",
         f"stock {stock.resident_mb:.0f} MB",
         ours.resident_mb / stock.resident_mb,
