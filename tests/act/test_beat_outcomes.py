@@ -8,7 +8,7 @@ from beat_desk import desk, every
 from gated import depth, waiting
 
 import tidegate
-from tidegate.act.claim import Terms, current_claim
+from tidegate.act.claim import Terms
 from tidegate.facts.beat import BeatOutcome, EntryPolicy
 from tidegate.facts.overlap import Overlap
 from tidegate.model.beat.due import SECOND_US
@@ -153,17 +153,15 @@ class Fence:
         self.beat, self.answers, self.seen = beat, list(answers), []
         beat.stand.terms = TERMS
         beat.dry = True
-        send_entry = beat.send_entry
 
-        def answered(entry):
-            send_entry(entry)
-            claim = current_claim()
-            self.seen.append((claim.before, claim.due_us))
-            moves, claim.outcome = self.answers.pop(0) if self.answers else (True, BeatOutcome.SENT)
-            if moves:
-                beat.stand.held[entry.name] = str(claim.due_us)
+        def answered(claims):
+            for claim in claims:
+                self.seen.append((claim.before, claim.due_us))
+                moves, claim.outcome = self.answers.pop(0) if self.answers else (True, BeatOutcome.SENT)
+                if moves:
+                    beat.stand.held[claim.entry] = str(claim.due_us)
 
-        beat.send_entry = answered
+        beat.stand.claim = answered
 
 
 def test_a_claim_names_the_cursor_that_it_expects(broker_url):
