@@ -5,9 +5,12 @@ import time
 import pytest
 from celery import Celery
 
+from tidegate.act.beat import following
 from tidegate.act.beat.following import Following, pacer_of
 from tidegate.act.beat.pacing import Follower
+from tidegate.act.beat.watched import Watched
 from tidegate.broker.orders import decode_paced
+from tidegate.model.pacing.aims import Aim
 
 PACED = "tidegate:beat:1:proj:paced"
 
@@ -82,3 +85,19 @@ def test_whatever_fails_is_said_once_and_the_last_interval_stays(pacer, caplog, 
     once(lambda: len(failures) >= 2, pacer)
     assert pacer.pace("e") == before
     assert len([one for one in caplog.records if "on purpose" in one.getMessage()]) == 1
+
+
+def test_a_look_that_keeps_failing_holds_nothing_back(pacer, monkeypatch):
+    pacer.follow([a_follower()])
+    once(lambda: pacer.pace("e") is not None, pacer)
+    one = Aim(interval_s=1.0, why="", work={"q": 1.0}, per_message={"q": 1.0})
+    monkeypatch.setattr(following, "_SEEN_S", 1.0)
+
+    def stumbles(self, *given):
+        raise RuntimeError("on purpose")
+
+    monkeypatch.setattr(Watched, "look", stumbles)
+    pacer._watched.aims, pacer._watched.depths = {"e": one}, {"q": 9}
+    assert "wait in front of it" in pacer.holds("e")
+    once(lambda: pacer.holds("e") == "", pacer)
+    assert [pacer.holds("e") for _ in range(5)] == [""] * 5

@@ -122,11 +122,16 @@ def plan(
 
 
 def _planned(target: Target, utilisation: float, weights: Sequence[tuple[str, float]], **rest: Any) -> "Plan":
+    from tidegate.act.beat.rules import rules_of
+    from tidegate.facts.unknown import Unknown
     from tidegate.observe.app import see_app
     from tidegate.planning import Options, plan_at
+    from tidegate.scheduling import every_entry
 
+    app = see_app(target.app) if target.app is not None else None
     options = Options(
-        app=see_app(target.app) if target.app is not None else None,
+        app=app,
+        rules=Unknown("no application was named") if app is None else rules_of(target.app, every_entry(app)),
         target_utilisation=utilisation,
         weights=dict(weights),
         **rest,

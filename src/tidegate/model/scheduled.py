@@ -1,7 +1,7 @@
 """From what an application says of its entries and what beats left in Redis to one row an entry; pure."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 from tidegate.facts.beat import AUTO, BeatOutcome, EntryPolicy, Order, Paced
@@ -66,6 +66,17 @@ def interval_of(
     if policy.every_s is not None:
         return Interval(policy.every_s, "set in tidegate_entries")
     return Interval(entry.interval_s, "as declared")
+
+
+def as_in_force(entries: Iterable[EntrySeen], rules: Rules, beat: BeatSeen) -> tuple[EntrySeen, ...]:
+    """The entries with the intervals that the beats go by now; as they are where that can't be seen."""
+    return tuple(_as_in_force(entry, rules, beat) for entry in entries)
+
+
+def _as_in_force(entry: EntrySeen, rules: Rules, beat: BeatSeen) -> EntrySeen:
+    policy = rules.policies.get(entry.name, _NO_POLICY)
+    now_s = interval_of(entry, policy, _of(beat.orders, entry), _of(beat.paced, entry)).s
+    return replace(entry, interval_s=now_s, mean_interval_s=now_s) if known(now_s) and now_s else entry
 
 
 def _following(declared_s: float, order: Order | None, paced: Maybe[Paced | None]) -> Interval:

@@ -12,16 +12,19 @@ from tidegate.facts.measured import WorkerSeen
 from tidegate.facts.unknown import known
 from tidegate.observe.measured import broker_time
 
-#: Where the gate is off: a worker that missed so many writes of its probe, and a little more, is taken for gone.
+#: Where the gate is off: a worker whose probe is late by half a turn and a second, or by so long, is taken for gone.
 _SILENT_TURNS = 1.5
 _SILENT_MORE_S = 1.0
+_LATE_S = 3.0
+#: What its probe wrote so long after its last sign of life says that it lives, and that only the gate is silent.
+_OUTLIVES_S = 6.0
 
 
 class Living:
-    """Who lives, looked at again and again; remembers whom the gate knows, for it speaks of them sooner than the probe."""
+    """Who lives, looked at again and again; remembers when the gate last knew whom, for it speaks sooner than the probe."""
 
     def __init__(self) -> None:
-        self._gated: set[str] = set()
+        self._gated: dict[str, float] = {}
 
     def look(self, broker: Broker) -> tuple[WorkerSeen, ...]:
         """The newest record of every worker that ever wrote one, `gone` where it does not live; four commands.
@@ -34,16 +37,21 @@ class Living:
         ids = {as_text(node): as_text(worker) for node, worker in _pairs(nodes)}
         ids = {node: worker for node, worker in ids.items() if node in newest}
         said = broker.one("MGET", *(_gate(broker, f"worker:{worker}") for worker in ids.values())) if ids else []
-        present = (
-            {node for node, value in zip(ids, said, strict=False) if value} if not isinstance(said, Refusal) else set()
-        )
-        self._gated |= present
+        if isinstance(said, Refusal):
+            # Nobody is dead because the gate can't be asked.
+            self._gated.clear()
+            said = []
+        present = {node for node, value in zip(ids, said, strict=False) if value}
+        self._gated |= dict.fromkeys(present, at_s)
         return tuple(replace(one, gone=self._is_gone(one, present, at_s)) for _, one in sorted(newest.items()))
 
     def _is_gone(self, worker: WorkerSeen, present: Collection[str], at_s: float) -> bool:
-        if worker.node in self._gated:
-            return worker.node not in present
-        return worker.gone or at_s - worker.at_s > _SILENT_TURNS * worker.every_s + _SILENT_MORE_S
+        if worker.node in present:
+            return False
+        if worker.at_s <= self._gated.get(worker.node, float("-inf")) + _OUTLIVES_S:
+            return True
+        most_s = min(_SILENT_TURNS * worker.every_s + _SILENT_MORE_S, worker.every_s + _LATE_S)
+        return worker.gone or at_s - worker.at_s > most_s
 
 
 def depths_of(broker: Broker, queues: Sequence[str]) -> dict[str, int]:

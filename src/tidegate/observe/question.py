@@ -9,8 +9,9 @@ from tidegate.broker.reads import info
 from tidegate.document import iso
 from tidegate.facts.measured import Measured
 from tidegate.facts.planned import Question
+from tidegate.facts.scheduled import Rules
 from tidegate.facts.seen import AppSeen
-from tidegate.facts.unknown import Unknown
+from tidegate.facts.unknown import Maybe, Unknown
 from tidegate.observe.cost import cost_between
 from tidegate.observe.measured import read_measured
 from tidegate.observe.snapshot import see_queues, see_server
@@ -18,12 +19,17 @@ from tidegate.observe.snapshot import see_queues, see_server
 #: What ran longer ago says little of today's code.
 DEFAULT_SINCE_S = 3 * 3600.0
 
+_NO_APP = Unknown("no application was named")
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Options:
-    """What to plan for. `since_s` None: everything that is kept. `app` is what the application says of its schedule."""
+    """What to plan for. `since_s` None: everything that is kept. `app` is what the application says of its schedule,
+    `rules` what its settings say of it.
+    """
 
     app: AppSeen | None = None
+    rules: Maybe[Rules] = _NO_APP
     since_s: float | None = DEFAULT_SINCE_S
     target_utilisation: float = 0.8
     hosts_lost: int = 1
@@ -43,7 +49,7 @@ def ask(broker: Broker, options: Options) -> Question:
         at=iso(at),
         url=broker.address.shown,
         measured=measured,
-        entries=options.app.entries if options.app is not None else Unknown("no application was named"),
+        entries=options.app.entries if options.app is not None else _NO_APP,
         queues=queues,
         server=see_server(broker, end),
         target_utilisation=options.target_utilisation,

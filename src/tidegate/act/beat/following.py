@@ -31,6 +31,8 @@ TURN_S = 0.5
 _LEADS_S = 3.0
 #: After other workers came or went the intervals go there quickly for so long.
 _CHANGED_S = 30.0
+#: What was seen longer ago holds nothing back: a look that keeps failing must not stop the schedule.
+_SEEN_S = 5.0
 _NOTHING_YET = Aim(interval_s=0.0, why="no measurements yet: declared interval", work={}, per_message={})
 
 
@@ -65,6 +67,7 @@ class Following:
         self._came_due: Counter[str] = Counter()
         self._held: Counter[str] = Counter()
         self._asked_s = -_LEADS_S
+        self._seen_s = float("-inf")
         self._changed_s = -_CHANGED_S
         self._complained = ""
         self._ended = threading.Event()
@@ -83,8 +86,11 @@ class Following:
         return self._paced.get(entry) if entry in self._followers else None
 
     def holds(self, entry: str) -> str:
-        """Why the run should be held back, by the last look; counts it."""
+        """Why the run should be held back, by the last look; counts it. Nothing is where that was too long ago."""
         with self._lock:
+            if time.monotonic() - self._seen_s > _SEEN_S:
+                self._let_go.clear()
+                return ""
             why = why_held(entry, self._watched.aims, self._watched.depths, self._let_go.elements())
             (self._held if why else self._let_go)[entry] += 1
             self._came_due[entry] += 1
@@ -127,6 +133,7 @@ class Following:
         if self._watched.look(self._link.open(), intervals, bounds, now_s):
             self._changed_s = now_s
         with self._lock:
+            self._seen_s = time.monotonic()
             self._let_go -= before
             came_due, held = self._came_due, self._held
             self._came_due, self._held = Counter(), Counter()

@@ -79,6 +79,11 @@ def _because(entry: Entry, bound: Bound, now: Situation) -> str:
     slots, hosts = sum(worker.slots for worker in workers), len(now.fleet.host_names(workers))
     work_s = sum(entry.per_firing.values())
     share = bound.cut.slots / slots if slots else 0.0
+    if bound.factor <= 0:
+        return (
+            f"{plural(hosts, 'host')}, {plural(slots, 'slot')}: others alone want {bound.rest:.2g} slots, and "
+            f"{bound.cut.slots:.2g} may be busy, so there is no room for it: the longest interval"
+        )
     return (
         f"{plural(hosts, 'host')}, {plural(slots, 'slot')}: a firing takes {work_s:.3g} s of work, "
         f"others keep {bound.rest:.2g} slots busy; {share:.2g} of the slots is the target"
