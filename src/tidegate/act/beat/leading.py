@@ -7,6 +7,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 from tidegate.act.beat.outcomes import rarely
+from tidegate.act.beat.rules import name_of
 from tidegate.act.beat.standing import Alone, Standing, Verdict
 from tidegate.act.claim import Claim, Terms
 from tidegate.act.lease import Lease, Refused, Turn, run, run_all
@@ -45,15 +46,10 @@ def standing_of(app: Any) -> Standing:
     if app.conf.get("tidegate_beat_lease", True) is False:
         return Alone()
     try:
-        return Leading(address_of(app), schedule_name(app), _node())
+        return Leading(address_of(app), name_of(app), _node())
     except TidegateError as error:
         log.warning("this beat shares no lease, so start no second one: %s", error)
         return Alone()
-
-
-def schedule_name(app: Any) -> str:
-    """The name under which beats share a schedule."""
-    return str(app.conf.get("tidegate_beat_name") or app.main or "celery")
 
 
 def _node() -> str:
