@@ -29,6 +29,8 @@ from tidegate.observe.probe.link import Link
 EXPIRES_MS = 3000
 #: A holder stops acting so long before its lease may be another's; its claims are compared all the same.
 MARGIN_S = 0.3
+#: A number with more digits may be more than the server can count on from.
+_LONGEST_NUMBER = 18
 #: What the server says, without the code before it, which redis-py takes off.
 _UNKNOWN = "No matching script"
 
@@ -118,8 +120,7 @@ class Lease:
             if new:
                 self._since_s = server_s
                 self._note(server_s)
-        edition = as_text(answer[3])
-        return Turn(leads, new, server_s, now_s, int(edition) if edition.isdecimal() else 0)
+        return Turn(leads, new, server_s, now_s, _number(as_text(answer[3])))
 
     def _note(self, at_s: float) -> None:
         who = f"{self._node} ({self._me.pid})"
@@ -132,8 +133,13 @@ class Lease:
             said = json.loads(held)
             process = Process(str(said["machine"]), int(said["pid"]), str(said["started"]))
             return str(said["token"]) if process.is_gone() else ""
-        except (ValueError, TypeError, KeyError):
+        except (ValueError, TypeError, KeyError, OverflowError, RecursionError):
             return ""
+
+
+def _number(text: str) -> int:
+    """What the server can count on from; 0 for anything else."""
+    return int(text) if text.isdecimal() and len(text) <= _LONGEST_NUMBER else 0
 
 
 class Refused(Exception):

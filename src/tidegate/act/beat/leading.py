@@ -29,6 +29,8 @@ TIMEOUT_S = 1.0
 _AT_ONCE = 2000
 #: The server's clock may be so far off what was expected before it is taken for set.
 _JUMP_S = 0.5
+#: What the server says of a key that holds another type than it should.
+_OTHER_TYPE = "WRONGTYPE"
 #: So much of a small difference is made up for at every renewal.
 _SLEW_S = 0.001
 
@@ -100,7 +102,7 @@ class Leading:
         def read() -> None:
             for at in range(0, len(names), _AT_ONCE):
                 some = names[at : at + _AT_ONCE]
-                values = self._asked(("HMGET", self._key("cursors"), *some))[0]
+                values = self._asked("cursors", ("HMGET", self._key("cursors"), *some))[0] or [None] * len(some)
                 found.update(
                     (name, as_text(value)) for name, value in zip(some, values, strict=True) if value is not None
                 )
@@ -195,9 +197,8 @@ class Leading:
     def _read_orders(self, edition: int) -> None:
         if edition < self.edition and self._orders and self._write_back():
             edition = self.edition + 1
-        orders, asks, _ = self._asked(
-            ("HGETALL", self._key("orders")), ("HGETALL", self._key("asks")), ("SET", self._key("seen"), edition)
-        )
+        whole = [("HGETALL", self._key(what)) for what in ("orders", "asks")]
+        orders, asks, _ = self._asked("orders asks seen", *whole, ("SET", self._key("seen"), edition))
         self._orders = _decoded(orders, decode_order, "order")
         self._asks = _decoded(asks, decode_ask, "ask")
         self.edition = edition
@@ -206,15 +207,22 @@ class Leading:
         """A server that was emptied knows no orders: what this beat goes by is written again."""
         log.warning("the server has lost the orders of %d entries: they are written again", len(self._orders))
         fields = [word for name, order in self._orders.items() for word in (name, encode_order(order))]
-        self._asked(("HSET", self._key("orders"), *fields), ("SET", self._key("edition"), self.edition + 1))
+        writing = ("HSET", self._key("orders"), *fields), ("SET", self._key("edition"), self.edition + 1)
+        self._asked("orders edition", *writing)
         return True
 
-    def _asked(self, *commands: Any) -> list[Any]:
+    def _asked(self, keys: str, *commands: Any) -> list[Any]:
+        """The answers; empty for a key (each command's, in order) of which somebody made something else."""
         answers = self._link.ask(*commands)
-        for answer in answers:
-            if isinstance(answer, Refusal):
-                raise Refused(answer.why, for_good=False)
-        return answers
+        return [self._read(key, answer) for key, answer in zip(keys.split(), answers, strict=True)]
+
+    def _read(self, key: str, answer: Any) -> Any:
+        if not isinstance(answer, Refusal):
+            return answer
+        if _OTHER_TYPE not in answer.why:
+            raise Refused(answer.why, for_good=False)
+        rarely.say(f"type {key}", "%s can't be read, and has no effect: delete it (%s)", self._key(key), answer.why)
+        return []
 
     def _safely(self, act: Callable[[], None]) -> None:
         """Whatever fails means that nobody knows who leads."""

@@ -145,9 +145,9 @@ class Letter:
 
     @property
     def blocks(self) -> bool:
-        """Whether its publisher waits for room."""
+        """Whether its publisher waits for room; beat never does, for all that comes due after it would wait, too."""
         bound = self.terms.bound
-        return bound is not None and bound.overflow is Overflow.BLOCK
+        return bound is not None and bound.overflow is Overflow.BLOCK and self.claim is None
 
     @property
     def block_s(self) -> float:
@@ -189,6 +189,8 @@ class Letter:
             return [*few, self.lists.expires_ms] if self.lists.expires_ms else few
         terms, guard, message = self.terms, self.guard, self.read()
         bound, headers = terms.bound or _NO_BOUND, message.get("headers") or {}
+        if self.claim is not None and bound.overflow is Overflow.BLOCK:
+            overflow = Overflow.REJECT_PUBLISH
         return [
             self.payload,
             terms.prefix,

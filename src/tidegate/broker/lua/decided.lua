@@ -9,6 +9,6 @@ end
 
 -- Whether the beat with this token leads.
 local function leads(base, token)
-  local held = redis.call("GET", base .. "lease")
-  return held and token ~= "" and string.find(held, token, 1, true) ~= nil
+  local held = redis.pcall("GET", base .. "lease")
+  return type(held) == "string" and token ~= "" and string.find(held, token, 1, true) ~= nil
 end

@@ -5,14 +5,16 @@
 -- Answer {2 renewed, 1 taken, 0 somebody else's} · seconds · microseconds · edition · what the lease held
 
 local lease = ARGV[1] .. "lease"
-local held = redis.call("GET", lease)
+local held = redis.pcall("GET", lease)
+if type(held) == "table" then held = false end
 
 local function is_of(token)
   return held and token ~= "" and string.find(held, token, 1, true) ~= nil
 end
 
 local mine = is_of(ARGV[2])
-local taken = not held or is_of(ARGV[5])
+-- What is no text, or never expires, no beat has written: it would stop all of them for ever.
+local taken = not held or is_of(ARGV[5]) or redis.call("PTTL", lease) == -1
 if mine or taken then redis.call("SET", lease, ARGV[3], "PX", ARGV[4]) end
 local now = redis.call("TIME")
 local edition = redis.pcall("GET", ARGV[1] .. "edition")
