@@ -8,8 +8,6 @@ from act.taking import until
 from faces.shell import call
 from projects import write
 
-pytest.importorskip("tidegate.act.beat.leading")
-
 LEASE = "tidegate:beat:1:shop:lease"
 PROJECT = """
 import os

@@ -3,12 +3,19 @@
 import json
 import time
 from collections import Counter
-from dataclasses import dataclass
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
 
+from act.taking import until
+from beats_under_fire import SPACE, Fire
 from projects import django_project, rows, script, write
+
+from tidegate.act.beat import ordering
+from tidegate.broker.address import parse_address
+from tidegate.broker.client import connect
 
 EVERY_S = 0.2
 #: Nobody has these tasks, and `bad` says something wrong: all of them run by their schedule.
@@ -17,6 +24,7 @@ from celery.schedules import crontab, schedule
 import tidegate
 app.conf.result_expires = None
 app.conf.beat_max_loop_interval = 0.5
+app.conf.tidegate_tasks = {"t.one": {"overlap": "skip"}}
 tidegate.install(app)
 # What is wrong already when the gate is installed ends the process there.
 app.conf.tidegate_entries = {"bad": {"min": 5, "max": 1}}
@@ -26,12 +34,12 @@ from celery import Celery
 app = Celery("proj")
 {APPLICATION}
 app.conf.beat_schedule = {{
-    name: {{"task": "t." + name, "schedule": schedule({EVERY_S})}} for name in ("quick", "bad", "changed")
+    name: {{"task": "t." + name, "schedule": schedule({EVERY_S})}} for name in ("quick", "bad", "changed", "one")
 }} | {{"cron": {{"task": "t.cron", "schedule": crontab(minute="*")}}}}
 """
 ROWS = f"""
 every = IntervalSchedule.objects.create(every={int(EVERY_S * 1e6)}, period="microseconds")
-for name in ("quick", "bad", "changed"):
+for name in ("quick", "bad", "changed", "one"):
     PeriodicTask.objects.create(name=name, task="t." + name, interval=every)
 PeriodicTask.objects.create(name="cron", task="t.cron", crontab=CrontabSchedule.objects.create(minute="*"))
 PeriodicTask.objects.bulk_create([
@@ -102,7 +110,7 @@ def test_entries_fire_on_their_grid_and_a_broken_one_stops_no_other(place, celer
 
     assert 15 * EVERY_S * 0.8 <= took_s <= 15 * EVERY_S + 1.5
     assert abs((after["t.bad"] - before["t.bad"]) - 15) <= 2
-    assert set(after) <= {"t.quick", "t.bad", "t.changed", "t.cron"}
+    assert set(after) <= {"t.quick", "t.bad", "t.changed", "t.cron", "t.one"}
 
 
 def test_an_entry_that_is_disabled_while_beat_runs_stops_and_the_others_go_on(
@@ -143,3 +151,65 @@ def test_run_state_is_written_where_the_kind_keeps_it(place, celery_beat, broker
             'print(Entry.from_key("redbeat:quick", app=proj.app).total_run_count)',
         )
     assert int(shown) == fired
+
+
+def test_of_an_entry_that_must_not_pile_up_one_message_waits_and_the_others_are_counted(
+    place, celery_beat, broker_url, redis_client
+):
+    celery_beat(place.project, broker_url, "-S", KINDS[place.kind])
+    until(lambda: counted(redis_client, "overlap_skipped", "one") >= 5, 20)
+    assert sent(redis_client)["t.one"] == counted(redis_client, "sent", "one") == 1
+
+
+def test_orders_pause_resume_and_pace_an_entry_and_run_it_at_once(place, celery_beat, broker_url, redis_client):
+    celery_beat(place.project, broker_url, "-S", KINDS[place.kind])
+    wait_for(lambda: sent(redis_client)["t.changed"] > 1)
+    with operator(broker_url, "changed") as where:
+        in_force(redis_client, ordering.order(where, "pause", ordering.paused))
+        before = sent(redis_client)["t.changed"]
+        until(lambda: counted(redis_client, "paused", "changed") >= 3)
+        assert sent(redis_client)["t.changed"] == before
+
+        ordering.ask(where)
+        wait_for(lambda: sent(redis_client)["t.changed"] == before + 1)
+        assert not redis_client.exists(SPACE + "asks")
+
+        in_force(redis_client, ordering.order(where, "resume", ordering.resumed))
+        wait_for(lambda: sent(redis_client)["t.changed"] >= before + 4)
+
+        in_force(redis_client, ordering.order(where, "set", lambda order: replace(order, every=3600.0)))
+        before = sent(redis_client)
+        wait_for(lambda: sent(redis_client)["t.quick"] >= before["t.quick"] + 5)
+        assert sent(redis_client)["t.changed"] == before["t.changed"]
+
+        in_force(redis_client, ordering.order(where, "reset", ordering.reset))
+        wait_for(lambda: sent(redis_client)["t.changed"] > before["t.changed"])
+
+
+def test_of_two_beats_one_sends_and_the_other_goes_on_when_it_is_killed(
+    place, celery_beat, valkey, broker_url, redis_client
+):
+    fire = Fire(valkey, [celery_beat(place.project, broker_url, "-S", KINDS[place.kind]) for _ in range(2)])
+    fire.watch(20, lambda: len(fire.referee.dues["quick"]) > 5)
+    fire.kill()
+    before = len(fire.referee.dues["quick"])
+    fire.watch(10, lambda: len(fire.referee.dues["quick"]) > before + 10)
+    fire.end()
+    assert len(fire.referee.dues["quick"]) > before + 10
+    assert fire.referee.twice() == []
+    assert fire.counts()["sent"] == fire.referee.read
+
+
+@contextmanager
+def operator(url, entry):
+    with connect(parse_address(url)) as broker:
+        yield ordering.Where(broker, "proj", entry, "ann@ops")
+
+
+def in_force(client, written):
+    """The leading beat goes by this order from now on."""
+    until(lambda: int(client.get(SPACE + "seen") or 0) >= written.edition)
+
+
+def counted(client, outcome, entry):
+    return int(client.hget(SPACE + "counts", f"{outcome}|{entry}") or 0)
