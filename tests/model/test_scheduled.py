@@ -63,6 +63,7 @@ def test_the_next_due_time_is_the_last_one_and_the_interval_in_force():
     assert not known(row().next_due_s)
     nightly = an_entry(crontab=a_crontab(minutes=(30,), hours=(3,)))
     assert row(nightly, cursors=100.0).next_due_s == 3.5 * 3600
+    assert row(nightly).next_due_s == 3.5 * 3600  # by the calendar, also before it ever came due
 
 
 def test_an_interval_that_is_ordered_of_a_crontab_is_trouble_to_be_reset():

@@ -119,7 +119,7 @@ def _row(entry: EntrySeen, rules: Rules, beat: BeatSeen) -> EntryRow:
         last_outcome=_part(last, "outcome"),
         last_at_s=_part(last, "at_s"),
         last_why=_part(last, "why"),
-        next_due_s=_next(entry, cursor, interval, paused),
+        next_due_s=_next(entry, cursor, interval, paused, beat.at_s),
         counts={} if counts is None else counts,
         trouble=_trouble(
             entry, rules, order, last.outcome if known(last) and last is not None else "", _part(last, "why")
@@ -146,16 +146,16 @@ def _part(found: object, name: str) -> Any:
 
 
 def _next(
-    entry: EntrySeen, cursor: Maybe[float | None], interval: Interval, paused: Maybe[bool]
+    entry: EntrySeen, cursor: Maybe[float | None], interval: Interval, paused: Maybe[bool], at_s: float
 ) -> Maybe[float | None]:
     if not entry.enabled or entry.never or paused is True:
         return None
     if not known(cursor):
         return cursor
+    if entry.crontab is not None:
+        return next_due_s(entry.crontab, at_s if cursor is None else cursor)
     if cursor is None:
         return Unknown("no beat of ours has decided on it yet")
-    if entry.crontab is not None:
-        return next_due_s(entry.crontab, cursor)
     if not known(interval.s):
         return interval.s
     return Unknown("only its schedule itself knows") if interval.s is None else cursor + interval.s
