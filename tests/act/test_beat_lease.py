@@ -213,13 +213,15 @@ def test_a_key_of_the_wrong_type_is_told_and_beat_leads_all_the_same(beat, broke
         assert f"tidegate:beat:1:shop:{what} can't be read" in caplog.text
 
 
-@pytest.mark.parametrize("cursor", [b"", b"\xff", b"x" * 1000])
-def test_a_cursor_of_any_form_is_text_that_is_compared(beat, broker_url, redis_client, cursor):
-    redis_client.hset(SPACE + "cursors", "a", cursor)
+@pytest.mark.parametrize("cursor", [b"", b"\xff", b"-5", b"007", b"1e9", b"9" * 19])
+def test_a_cursor_that_says_no_due_time_is_told_and_read_as_none(beat, broker_url, redis_client, caplog, cursor):
+    redis_client.hset(SPACE + "cursors", mapping={"a": cursor, "b": "7"})
     first = beat(broker_url)
     turn(first)
-    assert isinstance(first.cursors(["a"])["a"], str)
-    assert first.leads
+    assert first.cursors(["a", "b"]) == {"b": "7"}
+    assert first.record([Verdict("a", 7, "", BeatOutcome.PAUSED)])
+    assert redis_client.hget(SPACE + "cursors", "a") == b"7"
+    assert ("cursors of a say no due time" in caplog.text) == bool(cursor)
 
 
 @pytest.mark.parametrize("held", [b"", b"\xff", b"[]", b'{"pid": Infinity}', b"[" * 100_000, b'{"token": 5}'])

@@ -12,7 +12,6 @@ import pytest
 from act.taking import until
 from beats_under_fire import SPACE, Fire
 from projects import django_project, rows, script, write
-
 from tidegate.act.beat import ordering
 from tidegate.broker.address import parse_address
 from tidegate.broker.client import connect

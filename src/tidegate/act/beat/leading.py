@@ -1,6 +1,7 @@
 """What a beat knows of the schedule that it shares: whether it leads, cursors, orders, and the server's time."""
 
 import logging
+import re
 import socket
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -31,6 +32,7 @@ _AT_ONCE = 2000
 _JUMP_S = 0.5
 #: What the server says of a key that holds another type than it should.
 _OTHER_TYPE = "WRONGTYPE"
+_DUE_TIME = re.compile("[1-9][0-9]{0,17}")
 #: So much of a small difference is made up for at every renewal.
 _SLEW_S = 0.001
 
@@ -103,12 +105,10 @@ class Leading:
             for at in range(0, len(names), _AT_ONCE):
                 some = names[at : at + _AT_ONCE]
                 values = self._asked("cursors", ("HMGET", self._key("cursors"), *some))[0] or [None] * len(some)
-                found.update(
-                    (name, as_text(value)) for name, value in zip(some, values, strict=True) if value is not None
-                )
+                found.update((name, as_text(value)) for name, value in zip(some, values, strict=True) if value)
 
         self._safely(read)
-        return found
+        return _due_times(found)
 
     def orders(self) -> Mapping[str, Order]:
         """As of the present edition."""
@@ -250,10 +250,24 @@ def _words(verdict: Verdict) -> tuple[Any, ...]:
     return (verdict.entry, verdict.due_us, verdict.before, verdict.outcome.value, verdict.many, verdict.why[:200])
 
 
+def _named(names: Sequence[str]) -> str:
+    """Some of them, as a log can print them whatever bytes they are of."""
+    return ", ".join(names[:5]).encode(errors="backslashreplace").decode()
+
+
+def _due_times(cursors: dict[str, str]) -> dict[str, str]:
+    """Those that say a due time; the scripts read the others as none, too, and the next one takes their place."""
+    read = {entry: text for entry, text in cursors.items() if _DUE_TIME.fullmatch(text)}
+    if len(read) < len(cursors):
+        strange = _named(sorted(cursors.keys() - read.keys()))
+        rarely.say("cursor", "the cursors of %s say no due time: the next one is decided on as the first", strange)
+    return read
+
+
 def _decoded(pairs: Sequence[bytes], decode: Callable[[bytes], Any], what: str) -> dict[str, Any]:
     """What can be read; the rest is told, and has no effect."""
     read = {as_text(name): decode(value) for name, value in zip(pairs[::2], pairs[1::2], strict=True)}
     strange = [name for name, value in read.items() if value is None]
     if strange:
-        rarely.say(what, "the %s of %s can't be read, and has no effect: reset it", what, ", ".join(strange[:5]))
+        rarely.say(what, "the %s of %s can't be read, and has no effect: reset it", what, _named(strange))
     return {name: value for name, value in read.items() if value is not None}

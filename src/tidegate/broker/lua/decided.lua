@@ -7,6 +7,11 @@ local function decided(base, entry, outcome, many, why)
   redis.call("HSET", base .. "last", entry, string.format("%s|%.0f|%s", outcome, now, why))
 end
 
+-- The due time that a cursor says, as text; empty where it says none, as beat reads it, too.
+local function due_in(cursor)
+  return type(cursor) == "string" and #cursor <= 18 and string.find(cursor, "^[1-9]%d*$") and cursor or ""
+end
+
 -- Whether the beat with this token leads.
 local function leads(base, token)
   local held = redis.pcall("GET", base .. "lease")

@@ -25,7 +25,7 @@ end
 local function fence()
   if not leads(claim.base, claim.token) then return { "fenced", "standby" } end
   if claim.ask ~= "" then return fence_asked() end
-  local cursor = redis.call("HGET", claim.base .. "cursors", claim.entry) or ""
+  local cursor = due_in(redis.call("HGET", claim.base .. "cursors", claim.entry))
   if cursor == claim.due then return { "fenced", "done" } end
   if cursor ~= claim.before then return { "fenced", "moved" } end
   redis.call("HSET", claim.base .. "cursors", claim.entry, claim.due)

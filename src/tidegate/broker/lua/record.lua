@@ -10,9 +10,9 @@ if not leads(base, ARGV[2]) then return {} end
 local written = {}
 for at = 3, #ARGV, 6 do
   local entry, due, before = ARGV[at], ARGV[at + 1], ARGV[at + 2]
-  local cursor = redis.pcall("HGET", base .. "cursors", entry) or ""
+  local cursor = redis.pcall("HGET", base .. "cursors", entry)
   -- A key that holds something else compares nothing; whoever leads goes on alone.
-  local free = before == "*" or cursor == before or type(cursor) == "table"
+  local free = before == "*" or type(cursor) == "table" or due_in(cursor) == before
   if free then
     if before ~= "*" then redis.pcall("HSET", base .. "cursors", entry, due) end
     pcall(decided, base, entry, ARGV[at + 3], ARGV[at + 4], ARGV[at + 5])
