@@ -109,7 +109,9 @@ def reset(at: Scheduled, name: str, who: str, why: str = "") -> Acted:
 
 
 def run_now(at: Scheduled, name: str, who: str, why: str = "") -> Acted:
-    """Asks for one run at once, beside the schedule."""
+    """Asks for one run at once, beside the schedule. Raises UsageError for an entry that beat does not take up."""
+    if not _named(at.app, name).enabled:
+        raise UsageError(f"{name} is switched off where it is written, so beat knows nothing of it: switch it on first")
     return _acted(at, name, "run_now", who, lambda where: ordering.ask(where, why))
 
 

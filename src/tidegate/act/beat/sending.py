@@ -8,6 +8,7 @@ from typing import Any
 from tidegate.act.beat.behind import is_gated
 from tidegate.act.beat.kept import Kept
 from tidegate.act.beat.outcomes import rarely
+from tidegate.act.beat.standing import ANY_CURSOR, Verdict
 from tidegate.act.claim import Claim, claiming, current_claim
 from tidegate.act.gate.signals import gate_decided
 from tidegate.act.gate.skipped import Fenced
@@ -86,8 +87,21 @@ class Post:
             _complain(error)
         except Exception as error:  # noqa: BLE001  of the connection or the batch: beat goes on
             _complain(error)
+            if not is_gated(self._scheduler.app):
+                self._recount(sendings)
             return False
         return True
+
+    def _recount(self, sendings: Sequence[Sending]) -> None:
+        """They were claimed, and did not get out as far as anybody knows."""
+        verdicts = []
+        for claim in (one.claim for one in sendings):
+            if claim.terms is not None and claim.outcome is claim.label:
+                claim.outcome = BeatOutcome.FAILED
+                verdicts.append(Verdict(claim.entry, claim.due_us, ANY_CURSOR, claim.label, many=-1))
+                verdicts.append(Verdict(claim.entry, claim.due_us, ANY_CURSOR, BeatOutcome.FAILED, why="not published"))
+        if verdicts:
+            self._scheduler.standing.record(verdicts)
 
     def _claimed(self, sendings: Sequence[Sending]) -> Sequence[Sending]:
         """Those that this beat may publish: without the gate the claim comes first, so each is sent at most once."""
@@ -122,8 +136,8 @@ class Post:
         if isinstance(error, Fenced):
             return  # the claim says what became of it
         self.now.error = error
-        if self.now.claim.outcome is self.now.claim.label:
-            self.now.claim.outcome = None  # it was claimed, and did not get out
+        if self.now.claim.outcome is self.now.claim.label and not is_gated(self._scheduler.app):
+            self._recount([self.now])
         _complain(error, self.now.kept.name)
 
     def _gate_decided(self, outcome: Outcome, id: str = "", why: str = "", **_: Any) -> None:

@@ -11,6 +11,9 @@ from typing import Protocol
 from tidegate.act.claim import Claim, Terms
 from tidegate.facts.beat import Ask, BeatOutcome, Order
 
+#: For an outcome that leaves the cursor as it is.
+ANY_CURSOR = "*"
+
 
 @dataclass(frozen=True, slots=True)
 class Verdict:

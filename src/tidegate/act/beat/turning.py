@@ -10,7 +10,7 @@ from tidegate.act.beat.deciding import Decision, Moment, decide
 from tidegate.act.beat.kept import Kept
 from tidegate.act.beat.outcomes import Tally, rarely
 from tidegate.act.beat.sending import MOST_DOUBTS, Post, Sending
-from tidegate.act.beat.standing import Verdict
+from tidegate.act.beat.standing import ANY_CURSOR, Verdict
 from tidegate.act.claim import Claim
 from tidegate.facts.beat import BeatOutcome
 
@@ -41,11 +41,19 @@ class Turns:
         taken = book.agenda.take(moment.now_us, MOST_AT_ONCE)
         if taken:
             self._turn(book, taken, moment)
+        if book.reported:
+            self._tell(book)
         next_us = book.agenda.next_us()
         if next_us is None:
             return PATIENCE_US / 1e6
         wait_s = next_us / 1e6 - self._scheduler.standing.now_s()
         return 0.0 if wait_s <= 0 else max(wait_s, SHORTEST_S)
+
+    def _tell(self, book: Book) -> None:
+        """What schedules raised, where the schedule is shown; no due time has come of it."""
+        told, book.reported = book.reported, {}
+        failed = BeatOutcome.FAILED
+        self._scheduler.standing.record([Verdict(name, 0, ANY_CURSOR, failed, 0, why) for name, why in told.items()])
 
     def _turn(self, book: Book, taken: list[Kept], moment: Moment) -> None:
         """Decides on each, writes what needs no message, and sends the rest."""

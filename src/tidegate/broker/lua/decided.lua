@@ -3,7 +3,7 @@
 local function decided(base, entry, outcome, many, why)
   local time = redis.call("TIME")
   local now = tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
-  redis.call("HINCRBY", base .. "counts", outcome .. "|" .. entry, many)
+  if tonumber(many) ~= 0 then redis.call("HINCRBY", base .. "counts", outcome .. "|" .. entry, many) end
   redis.call("HSET", base .. "last", entry, string.format("%s|%.0f|%s", outcome, now, why))
 end
 

@@ -1,10 +1,18 @@
 """An interval that follows real workers: one host is lost and comes back, and nobody touches the schedule."""
 
+import sys
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "workers"))
 from followed import APP, TARGET, TASK_S, Seen, by_plan, kill, near
 
 from tidegate.act.journal import entries_since
 from tidegate.broker.address import parse_address
 from tidegate.broker.client import connect
+
+pytestmark = pytest.mark.proof
 
 
 def test_the_interval_widens_when_a_host_is_lost_and_narrows_when_it_is_back(
