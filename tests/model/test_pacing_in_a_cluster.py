@@ -158,7 +158,7 @@ def test_a_lost_host_and_its_return_keep_their_marks():
     assert played.deepest() <= 2
 
 
-@pytest.mark.parametrize("scatter", [0.0, 0.3, 0.9])
+@pytest.mark.parametrize("scatter", [0.0, pytest.param(0.3, marks=pytest.mark.proof), 0.9])
 def test_thirty_minutes_of_uneven_runs_and_others_make_no_oscillation(scatter):
     played = Played(bounds(), scatter=scatter, others_per_s=4.0).go_on(900)
     since_s = played.now_s

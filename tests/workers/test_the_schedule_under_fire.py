@@ -1,8 +1,11 @@
 """Two real beats on one schedule: the leading one is killed, the next one stopped, and no due time is sent twice."""
 
+import pytest
+
 from beats_under_fire import SAVES_ALL, Fire, project
 
 
+@pytest.mark.quiet
 def test_no_due_time_is_sent_twice_and_none_is_late_whoever_of_two_beats_is_killed_or_stopped(
     celery_beat, private_broker
 ):
