@@ -19,7 +19,7 @@ from typing import Any
 
 from tidegate.act import journal
 from tidegate.act.claim import Terms
-from tidegate.act.gate.process import Process, this_process
+from tidegate.act.gate.process import process_in, this_process
 from tidegate.broker.beat import key_of
 from tidegate.broker.client import Refusal, as_text
 from tidegate.broker.scripts import LEASE, UNLEASE
@@ -31,8 +31,6 @@ EXPIRES_MS = 3000
 MARGIN_S = 0.3
 #: A number with more digits may be more than the server can count on from.
 _LONGEST_NUMBER = 18
-#: What the server says, without the code before it, which redis-py takes off.
-_UNKNOWN = "No matching script"
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,12 +127,8 @@ class Lease:
 
     def _dead_in(self, held: bytes) -> str:
         """The token of a holder that surely lives no more."""
-        try:
-            said = json.loads(held)
-            process = Process(str(said["machine"]), int(said["pid"]), str(said["started"]))
-            return str(said["token"]) if process.is_gone() else ""
-        except (ValueError, TypeError, KeyError, OverflowError, RecursionError):
-            return ""
+        process = process_in(held)
+        return str(json.loads(held).get("token", "")) if process is not None and process.is_gone() else ""
 
 
 def _number(text: str) -> int:
@@ -157,12 +151,7 @@ def run(link: Link, script: Any, arguments: list[Any]) -> Any:
 
 def run_all(link: Link, script: Any, calls: list[list[Any]]) -> list[Any]:
     """The answers to many calls of one script, in one round trip; raises as `run` where one of them is refused."""
-    answers = link.ask(*(script.call([], arguments) for arguments in calls))
-    again = [place for place, answer in enumerate(answers) if isinstance(answer, Refusal) and _UNKNOWN in answer.why]
-    if again:
-        whole = [(script.whole if place == again[0] else script.call)([], calls[place]) for place in again]
-        for place, answer in zip(again, link.ask(*whole), strict=True):
-            answers[place] = answer
+    answers = link.run(script, [], *calls)
     for answer in answers:
         if isinstance(answer, Refusal):
             raise Refused(answer.why, for_good=answer.denied or "unknown command" in answer.why.lower())

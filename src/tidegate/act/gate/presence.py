@@ -16,7 +16,7 @@ from celery import bootsteps, current_app, signals
 from tidegate.act.gate import running
 from tidegate.act.gate.hands import hands
 from tidegate.act.gate.openings import openings
-from tidegate.act.gate.process import Process, this_process
+from tidegate.act.gate.process import Process, process_in, this_process
 from tidegate.broker.address import Address
 from tidegate.broker.client import Command, Refusal, as_text
 from tidegate.broker.keys import GATE
@@ -32,8 +32,6 @@ EVERY_S = 1.0
 EXPIRES_MS = 5000
 _UID = "tidegate.gate.running"
 _FINISH_S = 2.0
-#: What the server says, without the code before it, which redis-py takes off.
-_UNKNOWN_SCRIPT = "No matching script"
 
 _presence: "Presence | None" = None
 
@@ -130,7 +128,7 @@ class Presence:
         nodes.pop(self.worker, None)
         new = [worker for worker in nodes if worker not in self._others]
         said = self._asked(("MGET", *(self._key(f"worker:{worker}") for worker in new)))[0] if new else []
-        heard = {worker: _process_in(value) for worker, value in zip(new, said, strict=True)}
+        heard = {worker: process_in(value) for worker, value in zip(new, said, strict=True)}
         self._others = {worker: self._others.get(worker, heard.get(worker)) for worker in nodes}
         if not self._arrived:
             self._depose([worker for worker in new if nodes[worker] == self._node], heard)
@@ -144,9 +142,7 @@ class Presence:
     def _sweep(self) -> None:
         keys = [self._key("sweep")]
         arguments: list[Argument] = [self._prefix, self._visibility_ms, self._index, self._key("nodes")]
-        answer = self._link.ask(SWEEP.call(keys, arguments))[0]
-        if isinstance(answer, Refusal) and _UNKNOWN_SCRIPT in answer.why:
-            answer = self._link.ask(SWEEP.whole(keys, arguments))[0]
+        answer = self._link.run(SWEEP, keys, arguments)[0]
         if isinstance(answer, Refusal):
             openings.note("sweep", answer.why, "marks are only judged when somebody publishes")
 
@@ -258,11 +254,3 @@ def _enter_pool_process(**_: Any) -> None:
             running.watch(current_app.tasks, running.Teller(address_of(current_app)))
     except Exception as error:  # noqa: BLE001  the pool process starts all the same
         log.warning("the gate is not told of the runs of a pool process: %s: %s", type(error).__name__, error)
-
-
-def _process_in(said: Any) -> Process | None:
-    try:
-        value = json.loads(said)
-        return Process(str(value["machine"]), int(value["pid"]), str(value["started"]))
-    except (ValueError, TypeError, KeyError):
-        return None

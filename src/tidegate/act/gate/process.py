@@ -1,9 +1,11 @@
 """Which process this is, so that others on the same machine can tell whether it still lives."""
 
+import json
 import os
 import socket
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 _PROC = Path("/proc")
 _ZOMBIE = "Z"
@@ -45,6 +47,15 @@ def is_alive(pid: int) -> bool:
 def this_process() -> Process:
     """The one that asks."""
     return Process(machine(), os.getpid(), _started(os.getpid()))
+
+
+def process_in(said: Any) -> Process | None:
+    """The process that a JSON with `machine`, `pid` and `started` speaks of; None for anything else."""
+    try:
+        value = json.loads(said)
+        return Process(str(value["machine"]), int(value["pid"]), str(value["started"]))
+    except (ValueError, TypeError, KeyError, OverflowError, RecursionError):
+        return None
 
 
 def machine() -> str:
