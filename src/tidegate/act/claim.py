@@ -5,12 +5,13 @@ due time. Whatever else the script finds (a bound, an overlap) is then its outco
 """
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 
 from tidegate.broker.beat import key_of
 from tidegate.facts.beat import BeatOutcome
+from tidegate.facts.gate import Outcome
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,15 +69,15 @@ class Claim:
 _NO_TERMS = Terms("", "", "")
 _STANDBY, _DONE, _GONE = "another beat leads", "it was sent already", "the run was sent already"
 _WHY = {"standby": _STANDBY, "done": _DONE, "gone": _GONE, "moved": "another due time was decided on meanwhile"}
-#: What the gate says of a message that is not simply let in, as an outcome of its due time.
-_OUTCOMES = {
-    "spilled": BeatOutcome.BUFFERED,
-    "overlap_skipped": BeatOutcome.OVERLAP_SKIPPED,
-    "replaced": BeatOutcome.REPLACED,
-    "queue_full": BeatOutcome.QUEUE_FULL,
-    "dead_lettered": BeatOutcome.QUEUE_FULL,
-    "memory_full": BeatOutcome.MEMORY_FULL,
+#: What the gate says of a message that it does not let in, as an outcome of its due time.
+KEPT_OUT: Mapping[str, BeatOutcome] = {
+    Outcome.OVERLAP_SKIPPED: BeatOutcome.OVERLAP_SKIPPED,
+    Outcome.REPLACED: BeatOutcome.REPLACED,
+    Outcome.QUEUE_FULL: BeatOutcome.QUEUE_FULL,
+    Outcome.DEAD_LETTERED: BeatOutcome.QUEUE_FULL,
+    Outcome.MEMORY_FULL: BeatOutcome.MEMORY_FULL,
 }
+_OUTCOMES = {**KEPT_OUT, Outcome.SPILLED: BeatOutcome.BUFFERED}
 
 
 def _word(answer: object) -> str:

@@ -4,11 +4,9 @@ import json
 import math
 from typing import Any
 
-from tidegate.facts.beat import AUTO, Ask, Order, Paced
+from tidegate.facts.beat import AUTO, LONGEST_S, SHORTEST_S, Ask, Order, Paced
 
 _LONGEST_WHO = 200
-#: What an interval can be, in seconds.
-SHORTEST_S, LONGEST_S = 0.001, 1e9
 
 
 def encode_order(order: Order) -> str:

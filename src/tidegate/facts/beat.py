@@ -5,6 +5,8 @@ from enum import StrEnum
 
 from tidegate.facts.overlap import Overlap
 
+#: The shortest interval there is, and one that is longer than anybody's, in seconds.
+SHORTEST_S, LONGEST_S = 0.001, 1e9
 #: What `every` says of an interval that follows the workers.
 AUTO = "auto"
 

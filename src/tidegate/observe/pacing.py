@@ -5,7 +5,7 @@ from dataclasses import replace
 
 from tidegate.broker import ledger
 from tidegate.broker.client import Broker, Refusal, as_text
-from tidegate.broker.keys import GATE
+from tidegate.broker.gate import NODES, key_of
 from tidegate.broker.reads import lengths
 from tidegate.broker.records import decode_worker
 from tidegate.facts.measured import WorkerSeen
@@ -32,11 +32,15 @@ class Living:
         Raises CannotLook where the server can't be asked.
         """
         at_s = broker_time(broker)
-        stored, nodes = broker.ask(("HGETALL", ledger.workers_key(broker.layout)), ("HGETALL", _gate(broker, "nodes")))
+        stored, nodes = broker.ask(
+            ("HGETALL", ledger.workers_key(broker.layout)), ("HGETALL", key_of(broker.layout, NODES))
+        )
         newest = _newest(stored)
         ids = {as_text(node): as_text(worker) for node, worker in _pairs(nodes)}
         ids = {node: worker for node, worker in ids.items() if node in newest}
-        said = broker.one("MGET", *(_gate(broker, f"worker:{worker}") for worker in ids.values())) if ids else []
+        said = (
+            broker.one("MGET", *(key_of(broker.layout, f"worker:{worker}") for worker in ids.values())) if ids else []
+        )
         if isinstance(said, Refusal):
             # Nobody is dead because the gate can't be asked.
             self._gated.clear()
@@ -74,7 +78,3 @@ def _newest(stored: object) -> Mapping[str, WorkerSeen]:
 
 def _pairs(reply: object) -> Iterable[tuple[bytes, bytes]]:
     return zip(reply[::2], reply[1::2], strict=True) if isinstance(reply, list) else ()
-
-
-def _gate(broker: Broker, name: str) -> str:
-    return f"{broker.layout.prefix}{GATE}{name}"

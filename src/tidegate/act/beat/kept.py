@@ -3,10 +3,10 @@
 from dataclasses import dataclass
 from typing import Any
 
-from tidegate.facts.beat import AUTO, EntryPolicy, Order
+from tidegate.facts.beat import AUTO, SHORTEST_S, EntryPolicy, Order
 
 #: The shortest interval there is.
-SHORTEST_US = 1000
+SHORTEST_US = int(SHORTEST_S * 1e6)
 
 
 @dataclass(slots=True, eq=False)

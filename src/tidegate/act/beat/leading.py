@@ -176,9 +176,9 @@ class Leading:
             if self.leads or not self._stood_by:
                 log.info("another beat leads the schedule %r: this one stands by", self._name)
             self.leads, self._stood_by = False, True
-            if turn.edition != self.edition:
-                # Whoever leads next may have to write them back.
-                self._read_orders_ahead(turn.edition)
+            if turn.edition > self.edition:
+                # What a server lost is kept, for this beat to write it back when it leads.
+                self._read_orders(turn.edition, leads=False)
             return
         self._set_clock(turn, new=turn.new or not self.leads)
         if turn.new or not self.term:
@@ -200,8 +200,9 @@ class Leading:
             self._offset_s += max(-_SLEW_S, min(_SLEW_S, off_s))
 
     def _read_orders(self, edition: int, *, leads: bool) -> None:
-        if leads and edition < self.edition and self._orders and self._write_back():
+        if leads and edition < self.edition and self._orders:
             edition = self.edition + 1
+            self._write_back(edition)
         whole = [("HGETALL", self._key(what)) for what in ("orders", "asks")]
         orders, asks = self._asked("orders asks", *whole)
         if leads:
@@ -210,18 +211,12 @@ class Leading:
         self._asks = _decoded(asks, decode_ask, "ask")
         self.edition = edition
 
-    def _read_orders_ahead(self, edition: int) -> None:
-        """As a beat that stands by; what a server lost is kept, for this beat to write it back when it leads."""
-        if edition > self.edition:
-            self._read_orders(edition, leads=False)
-
-    def _write_back(self) -> bool:
+    def _write_back(self, edition: int) -> None:
         """A server that was emptied knows no orders: what this beat goes by is written again."""
         log.warning("the server has lost the orders of %d entries: they are written again", len(self._orders))
         fields = [word for name, order in self._orders.items() for word in (name, encode_order(order))]
-        writing = ("HSET", self._key("orders"), *fields), ("SET", self._key("edition"), self.edition + 1)
+        writing = ("HSET", self._key("orders"), *fields), ("SET", self._key("edition"), edition)
         self._asked("orders edition", *writing)
-        return True
 
     def _asked(self, keys: str, *commands: Any) -> list[Any]:
         """The answers; empty for a key (each command's, in order) of which somebody made something else."""

@@ -9,21 +9,13 @@ from tidegate.act.beat.behind import is_gated
 from tidegate.act.beat.kept import Kept
 from tidegate.act.beat.outcomes import rarely
 from tidegate.act.beat.standing import ANY_CURSOR, Verdict
-from tidegate.act.claim import Claim, claiming, current_claim
+from tidegate.act.claim import KEPT_OUT, Claim, claiming, current_claim
 from tidegate.act.gate.signals import gate_decided
 from tidegate.act.gate.skipped import Fenced
 from tidegate.errors import BrokerFull, NotPublished, QueueFull
 from tidegate.facts.beat import BeatOutcome
 from tidegate.facts.gate import Outcome
 
-#: What the gate did to a message, as an outcome of its due time; what it did to other messages is none.
-_OF_GATE = {
-    Outcome.OVERLAP_SKIPPED: BeatOutcome.OVERLAP_SKIPPED,
-    Outcome.REPLACED: BeatOutcome.REPLACED,
-    Outcome.QUEUE_FULL: BeatOutcome.QUEUE_FULL,
-    Outcome.DEAD_LETTERED: BeatOutcome.QUEUE_FULL,
-    Outcome.MEMORY_FULL: BeatOutcome.MEMORY_FULL,
-}
 #: The header in which a message of beat says when it was due.
 DUE_HEADER = "periodic_due_at"
 #: Publishing again settles nothing after so many publishes of which nobody knows what became.
@@ -143,8 +135,8 @@ class Post:
     def _gate_decided(self, outcome: Outcome, id: str = "", why: str = "", **_: Any) -> None:
         """Handler of the gate's signal: in the course of a publish it is of that one, at the end of a batch by its id."""
         sending = self._by_id.get(id) or (self.now if current_claim() is not None else None)
-        if sending is not None and sending.claim.outcome is None and outcome in _OF_GATE:
-            sending.claim.outcome, sending.claim.why = _OF_GATE[outcome], why
+        if sending is not None and sending.claim.outcome is None and outcome in KEPT_OUT:
+            sending.claim.outcome, sending.claim.why = KEPT_OUT[outcome], why
 
 
 def _batch(producer: Any, many: int) -> AbstractContextManager[Any]:

@@ -4,12 +4,12 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from tidegate.errors import UsageError
-from tidegate.facts.beat import AUTO, EntryPolicy, Order
+from tidegate.facts.beat import AUTO, SHORTEST_S, EntryPolicy, Order
 from tidegate.facts.seen import EntrySeen
 from tidegate.units import duration
 
 #: Shorter than any tick of beat; longer than anybody's schedule.
-LEAST_S, MOST_S = 0.001, 10 * 365 * 86_400.0
+LEAST_S, MOST_S = SHORTEST_S, 10 * 365 * 86_400.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

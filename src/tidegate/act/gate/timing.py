@@ -7,11 +7,8 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from tidegate.errors import UsageError
-from tidegate.facts.beat import AUTO
+from tidegate.facts.beat import AUTO, LONGEST_S, SHORTEST_S
 from tidegate.units import parse_duration
-
-#: Three decades: nobody's interval is longer.
-_MOST_S = 1e9
 
 
 def timing_in(where: str, fields: Mapping[str, Any]) -> dict[str, Any]:
@@ -34,11 +31,11 @@ def refuse_empty_range(where: str, found: Mapping[str, Any]) -> None:
 def _every(where: str, name: str, value: object) -> dict[str, Any]:
     if value == AUTO:
         return {"auto": True, "every_s": None}
-    return {"auto": False, "every_s": _seconds(where, name, value, "'auto' or seconds above 0", least=1e-3)}
+    return {"auto": False, "every_s": _seconds(where, name, value, "'auto' or seconds above 0", least=SHORTEST_S)}
 
 
 def _above_none(field: str) -> Callable[[str, str, object], dict[str, Any]]:
-    return lambda where, name, value: {field: _seconds(where, name, value, "seconds above 0", least=1e-3)}
+    return lambda where, name, value: {field: _seconds(where, name, value, "seconds above 0", least=SHORTEST_S)}
 
 
 def _from_none(field: str) -> Callable[[str, str, object], dict[str, Any]]:
@@ -63,7 +60,7 @@ def _seconds(where: str, name: str, value: object, expected: str, least: float) 
         seconds = parse_duration(value) if isinstance(value, str) else float(value)  # type: ignore[arg-type]
     except (TypeError, ValueError, OverflowError):
         seconds = -1.0
-    if isinstance(value, bool) or not least <= seconds < _MOST_S:
+    if isinstance(value, bool) or not least <= seconds < LONGEST_S:
         raise UsageError(
             f"{where}: expected {name} to be {expected}, got {value!r} (a duration such as '1.2s' will do, too)"
         )
