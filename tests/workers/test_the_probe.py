@@ -35,7 +35,7 @@ def test_every_run_is_counted_with_its_time_its_wait_and_its_outcome(pool, broke
     assert abs(worker.clock_ahead_s) < 1
 
 
-def test_how_a_run_ends_is_told_apart_also_where_its_process_is_killed(broker_url, celery_worker):
+def test_how_a_run_ends_is_told_apart_also_where_its_process_is_killed(broker_url, celery_worker, redis_client):
     celery_worker(APP, broker_url, "-c", "1")
     for task in ("nap", "fail", "again", "ignored", "die", "soft", "hard", "nap"):
         send(broker_url, task)
@@ -50,7 +50,8 @@ def test_how_a_run_ends_is_told_apart_also_where_its_process_is_killed(broker_ur
         "hard": Counter(lost=1),
     }
     wait_for(lambda: outcomes(broker_url), expected)
-    assert runs_of(broker_url, "hard").run.quantile(0) >= 0.3
+    # The limit counts from the moment the worker hears of the run, so the run itself can be shorter than it is.
+    assert runs_of(broker_url, "hard").run.total_ns / 1e9 >= float(redis_client.get("lived_s")) > 0
     # A retry is a child of its own task, and no firing.
     assert runs_of(broker_url, "again").children == Counter(again=2)
     assert runs_of(broker_url, "again").firings == 1

@@ -1,0 +1,1 @@
+"""Relief: what an operator does to a queue. Swap, filter, splice; journaled, and reversible."""

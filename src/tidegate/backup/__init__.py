@@ -1,0 +1,1 @@
+"""Files of messages: the format of backups, written and read without any broker."""
