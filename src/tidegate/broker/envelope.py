@@ -1,16 +1,29 @@
 """Elements of a queue: bytes to a `Label` (the outside), a `Message` (opened), or `Undecodable` and why.
 
-Two ways lead to the same `_Outside`: one typed decoder for what kombu writes, and one lenient path for
-everything else. From there on the code is one, so the two only differ in what they refuse. Nothing raises.
+`broker.outside` reads the outside; nothing raises.
 """
 
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Annotated, Any, TypeVar
 
 import msgspec
 
-from tidegate.broker.bodies import ODD, Wrapping, open_body, parse_json
+from tidegate.broker.bodies import ODD, open_body
+from tidegate.broker.outside import (
+    Headers,
+    Outside,
+    Properties,
+    Stamp,
+    headers_inside,
+    headers_of,
+    kind_of,
+    outside_of,
+    parse,
+    read,
+    read_typed_unacked,
+    text_or_none,
+    wrapping_of,
+)
 from tidegate.facts.message import Label, Message, Undecodable
 from tidegate.facts.unknown import Maybe, Unknown, known
 
@@ -26,62 +39,15 @@ __all__ = [
     "wire_decoder",
 ]
 
-# What the lenient path opens. Its worst case, `[[],[],…`, takes about 20 bytes of memory per byte.
-LENIENT_LIMIT_BYTES = 4 << 20
-
 # 1973 to 2286 in seconds. The same years in milli-, micro- and nanoseconds do not meet this range.
 EARLIEST_EPOCH, LATEST_EPOCH = 1e8, 1e10
-
-_Count = Annotated[int, msgspec.Meta(ge=-(2**31), lt=2**31)]
-_Stamp = str | float | None
-
-
-class _Headers(msgspec.Struct, gc=False, rename={"sentry_enqueued": "sentry-task-enqueued-time"}):
-    task: str | None = None
-    id: str | None = None
-    root_id: str | None = None
-    parent_id: str | None = None
-    argsrepr: str | None = None
-    kwargsrepr: str | None = None
-    origin: str | None = None
-    eta: _Stamp = None
-    expires: _Stamp = None
-    retries: _Count | None = None
-    compression: str | None = None
-    enqueued_at: _Stamp = None
-    sentry_enqueued: _Stamp = None
-    periodic_task_name: str | None = None
-    celery_beat_task: bool | None = None
-    redelivered: bool | None = None
-
-
-class _DeliveryInfo(msgspec.Struct, gc=False):
-    redelivered: bool | None = None
-
-
-class _Properties(msgspec.Struct, gc=False):
-    delivery_tag: str | None = None
-    priority: _Count | None = None
-    body_encoding: str | None = None
-    published_at: _Stamp = None
-    delivery_info: _DeliveryInfo | None = None
-
-
-class _Outside(
-    msgspec.Struct, gc=False, rename={"content_type": "content-type", "content_encoding": "content-encoding"}
-):
-    headers: _Headers
-    properties: _Properties
-    body: str
-    content_type: str | None = None
-    content_encoding: str | None = None
 
 
 class WireHeaders(msgspec.Struct, gc=False):
     """The two headers that a census needs."""
 
     task: str
-    expires: _Stamp = None
+    expires: Stamp = None
 
 
 class Wire(msgspec.Struct, gc=False):
@@ -89,12 +55,6 @@ class Wire(msgspec.Struct, gc=False):
 
     headers: WireHeaders
     body: str
-
-
-_Part = TypeVar("_Part", _Headers, _Properties)
-
-_read_typed = msgspec.json.Decoder(_Outside).decode
-_read_typed_unacked = msgspec.json.Decoder(tuple[_Outside, str, str]).decode
 
 
 def wire_decoder() -> Callable[[bytes], Wire]:
@@ -115,7 +75,7 @@ def open_label(element: bytes) -> Label | Undecodable:
 
     The body is opened only where the task's name is in it (protocol 1).
     """
-    outside = _read(element)
+    outside = read(element)
     return outside if isinstance(outside, Undecodable) else _label(outside, len(element))
 
 
@@ -125,7 +85,7 @@ def open_unacked(value: bytes) -> tuple[Label | Undecodable, str, str]:
     The value is `[message, exchange, routing_key]`; where it can't be read, the last two are empty.
     """
     try:
-        outside, exchange, routing_key = _read_typed_unacked(value)
+        outside, exchange, routing_key = read_typed_unacked(value)
     except ODD:
         return _open_odd_unacked(value)
     return _label(outside, len(value)), exchange, routing_key
@@ -133,11 +93,11 @@ def open_unacked(value: bytes) -> tuple[Label | Undecodable, str, str]:
 
 def decode(element: bytes) -> Message:
     """One element opened as far as it is safe; what stays closed is an `Unknown`. Never raises."""
-    outside = _read(element)
+    outside = read(element)
     if isinstance(outside, Undecodable):
         return Message(size_bytes=len(element), undecodable=outside.why)
-    body = open_body(outside.body, _wrapping(outside))
-    headers = outside.headers if outside.headers.task is not None else _headers_inside(outside.headers, body)
+    body = open_body(outside.body, wrapping_of(outside))
+    headers = outside.headers if outside.headers.task is not None else headers_inside(outside.headers, body)
     if isinstance(headers, str):
         return Message(size_bytes=len(element), undecodable=headers)
     return _message(outside, headers, body, len(element))
@@ -175,134 +135,8 @@ def _epoch_of_number(number: float) -> float | None:
     return None
 
 
-def _read(element: bytes) -> _Outside | Undecodable:
-    try:
-        return _read_typed(element)
-    except ODD:
-        return _read_lenient(element)
-
-
-def _read_lenient(element: bytes) -> _Outside | Undecodable:
-    parsed = _parse(element)
-    if isinstance(parsed, Undecodable):
-        return parsed
-    outside = _outside(parsed)
-    return Undecodable(outside, len(element)) if isinstance(outside, str) else outside
-
-
-def _parse(data: bytes) -> object | Undecodable:
-    if len(data) > LENIENT_LIMIT_BYTES:
-        return Undecodable(f"odd, and with {len(data):,} bytes too large to look closer", len(data))
-    try:
-        return parse_json(data)
-    except RecursionError:
-        return Undecodable("JSON nested too deeply", len(data))
-    except ValueError:
-        return Undecodable("not JSON", len(data))
-
-
-def _outside(parsed: object) -> _Outside | str:
-    """The outside of a parsed message, with the fields that fit; or why it is no message."""
-    if not isinstance(parsed, dict) or "body" not in parsed:
-        return f"JSON ({_kind(parsed)}), but no message"
-    headers = {} if parsed.get("headers") is None else parsed["headers"]
-    properties, body = parsed.get("properties"), parsed["body"]
-    if not isinstance(body, str | None):
-        return f"the body is {_kind(body)}, not text"
-    if not isinstance(headers, dict):
-        return f"the headers are {_kind(headers)}, not an object"
-    odd_name = _odd_task_name(headers)
-    return odd_name or _Outside(
-        headers=_fitting(_Headers, headers),
-        # Odd properties cost the priority, odd headers would cost the task.
-        properties=_fitting(_Properties, properties if isinstance(properties, dict) else {}),
-        body=body or "",
-        content_type=_text_or_none(parsed.get("content-type")),
-        content_encoding=_text_or_none(parsed.get("content-encoding")),
-    )
-
-
-def _odd_task_name(parsed: Mapping[str, object]) -> str | None:
-    task = parsed.get("task")
-    return None if isinstance(task, str | None) else f"the task's name is {_kind(task)}, not text"
-
-
-def _fitting(kind: type[_Part], parsed: Mapping[str, object]) -> _Part:
-    """The struct with every field that has the type it should have; the others count as absent."""
-    own = _own(kind, parsed)
-    try:
-        return msgspec.convert(own, kind)
-    except ODD:
-        pass
-    fitting: dict[str, Any] = {}
-    for field in msgspec.structs.fields(kind):
-        try:
-            fitting[field.name] = msgspec.convert(own.get(field.encode_name), field.type)
-        except ODD:
-            continue
-    return kind(**fitting)
-
-
-def _own(kind: type[msgspec.Struct], parsed: Mapping[str, object]) -> dict[str, object]:
-    """Only the fields that the struct knows: msgspec chokes on a foreign key that is not valid UTF-8."""
-    own = {name: parsed[name] for name in kind.__struct_encode_fields__ if name in parsed}
-    if isinstance(info := own.get("delivery_info"), dict):
-        own["delivery_info"] = _own(_DeliveryInfo, info)
-    return own
-
-
-def _text_or_none(value: object) -> str | None:
-    return value if isinstance(value, str) else None
-
-
-def _kind(value: object) -> str:
-    return _JSON_KINDS.get(type(value), "absent")
-
-
-_JSON_KINDS = {
-    dict: "an object",
-    list: "an array",
-    str: "a text",
-    bool: "a boolean",
-    int: "a number",
-    float: "a number",
-}
-
-
-def _wrapping(outside: _Outside) -> Wrapping:
-    return Wrapping(
-        content_type=outside.content_type,
-        content_encoding=outside.content_encoding,
-        compression=outside.headers.compression,
-        body_encoding=outside.properties.body_encoding,
-    )
-
-
-def _headers_inside(headers: _Headers, body: Maybe[object]) -> _Headers | str:
-    """The headers of task protocol 1, whose fields stand in the body; those of the message itself go first.
-
-    Unchanged where the body is no task, and a reason where its task is no text.
-    """
-    if not isinstance(body, dict) or "task" not in body:
-        return headers
-    odd_name = _odd_task_name(body)
-    if odd_name:
-        return odd_name
-    inside = _fitting(_Headers, body)
-    for name in _Headers.__struct_fields__:
-        outer = getattr(headers, name)
-        if outer is not None:
-            setattr(inside, name, outer)
-    return inside
-
-
-def _label(outside: _Outside, size_bytes: int) -> Label | Undecodable:
-    headers: _Headers | str = outside.headers
-    if outside.headers.task is None:
-        body = open_body(outside.body, _wrapping(outside))
-        if isinstance(body, Unknown):
-            return Undecodable(f"no task in the headers, and the body stays closed: {body.why}", size_bytes)
-        headers = _headers_inside(outside.headers, body)
+def _label(outside: Outside, size_bytes: int) -> Label | Undecodable:
+    headers = headers_of(outside)
     if isinstance(headers, str):
         return Undecodable(headers, size_bytes)
     properties = outside.properties
@@ -315,7 +149,7 @@ def _label(outside: _Outside, size_bytes: int) -> Label | Undecodable:
         origin=headers.origin,
         eta_at=epoch(headers.eta),
         expires_at=epoch(headers.expires),
-        enqueued_at=_enqueued_at(headers, properties),
+        enqueued_at=enqueued_at_of(headers, properties),
         periodic_entry=headers.periodic_task_name,
         from_beat=headers.celery_beat_task is True,
         redelivered=_redelivered(headers, properties),
@@ -325,20 +159,21 @@ def _label(outside: _Outside, size_bytes: int) -> Label | Undecodable:
     )
 
 
-def _enqueued_at(headers: _Headers, properties: _Properties) -> float | None:
+def enqueued_at_of(headers: Headers, properties: Properties) -> float | None:
+    """When the message was published, by the first stamp that is one; None where there is none."""
     for stamp in (headers.enqueued_at, headers.sentry_enqueued, properties.published_at):
         if stamp is not None and (seconds := epoch(stamp)) is not None:
             return seconds
     return None
 
 
-def _redelivered(headers: _Headers, properties: _Properties) -> bool:
+def _redelivered(headers: Headers, properties: Properties) -> bool:
     if headers.redelivered is True:
         return True
     return properties.delivery_info is not None and properties.delivery_info.redelivered is True
 
 
-def _message(outside: _Outside, headers: _Headers, body: Maybe[object], size_bytes: int) -> Message:
+def _message(outside: Outside, headers: Headers, body: Maybe[object], size_bytes: int) -> Message:
     properties = outside.properties
     arguments = _arguments(body) if headers.task is not None else None
     return Message(
@@ -354,7 +189,7 @@ def _message(outside: _Outside, headers: _Headers, body: Maybe[object], size_byt
         origin=headers.origin,
         root_id=headers.root_id,
         parent_id=headers.parent_id,
-        enqueued_at=_enqueued_at(headers, properties),
+        enqueued_at=enqueued_at_of(headers, properties),
         periodic_entry=headers.periodic_task_name,
         priority=properties.priority,
         delivery_tag=properties.delivery_tag,
@@ -368,7 +203,7 @@ def _message(outside: _Outside, headers: _Headers, body: Maybe[object], size_byt
     )
 
 
-def _protocol(outside: _Outside, headers: _Headers) -> int | None:
+def _protocol(outside: Outside, headers: Headers) -> int | None:
     if headers.task is None:
         return None
     return 1 if outside.headers.task is None else 2
@@ -389,11 +224,11 @@ def _arguments(body: Maybe[object]) -> tuple[Maybe[Sequence[object]], Maybe[Mapp
 
 
 def _open_odd_unacked(value: bytes) -> tuple[Label | Undecodable, str, str]:
-    parsed = _parse(value)
+    parsed = parse(value)
     if isinstance(parsed, Undecodable):
         return parsed, "", ""
     if not isinstance(parsed, list) or len(parsed) != 3:
-        return Undecodable(f"{_kind(parsed)}, not [message, exchange, routing key]", len(value)), "", ""
-    outside = _outside(parsed[0])
+        return Undecodable(f"{kind_of(parsed)}, not [message, exchange, routing key]", len(value)), "", ""
+    outside = outside_of(parsed[0])
     label = Undecodable(outside, len(value)) if isinstance(outside, str) else _label(outside, len(value))
-    return label, _text_or_none(parsed[1]) or "", _text_or_none(parsed[2]) or ""
+    return label, text_or_none(parsed[1]) or "", text_or_none(parsed[2]) or ""
