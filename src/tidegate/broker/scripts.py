@@ -82,11 +82,13 @@ def _text(name: str) -> str:
 
 
 #: Decides on a message that is bounded or guarded, and pushes it.
-ADMIT = Script("door", "ceiling", "quick", "words", "marks", "firings", "spill", "droppable", "bounds", "admit")
+ADMIT = Script(
+    "door", "ceiling", "aside", "quick", "words", "marks", "firings", "spill", "droppable", "bounds", "admit"
+)
 #: Pushes a message that is neither.
 PUSH = Script("door", "push")
 #: Pushes many that nothing guards, as far as there is room.
-MANY = Script("door", "ceiling", "many")
+MANY = Script("door", "ceiling", "aside", "many")
 #: Rings for a queue, for whoever pushed without a script.
 RING = Script("door", "ring")
 #: Writes an operator's order or ask, with its line of the journal.
