@@ -14,8 +14,8 @@ SCRIPTS = sorted((SOURCE / "broker/lua").glob("*.lua"))
 SENDERS = [*sorted((SOURCE / "act/gate").glob("*.py")), SOURCE / "broker/scripts.py"]
 
 
-def granted():
-    line = re.findall(r"^ACL SETUSER proj (.*)$", read("howto/bound-a-queue.md"), re.MULTILINE)[0]
+def granted(user="proj", page="howto/bound-a-queue.md"):
+    line = re.findall(rf"^ACL SETUSER {user} (.*)$", read(page), re.MULTILINE)[0]
     return set(re.findall(r"\+(\S+)", line))
 
 
@@ -27,6 +27,11 @@ def called_in(script):
 @pytest.mark.parametrize("script", SCRIPTS, ids=lambda path: path.stem)
 def test_every_command_of_a_script_is_granted(script):
     assert called_in(script) - granted() == set()
+
+
+@pytest.mark.parametrize("script", sorted((SOURCE / "broker/lua/relief").glob("*.lua")), ids=lambda path: path.stem)
+def test_every_command_of_a_script_of_relief_is_granted_to_the_operator(script):
+    assert called_in(script) - granted("operator", "howto/production.md") == set()
 
 
 def test_every_command_that_is_sent_without_a_script_is_granted_and_no_other_is():

@@ -5,7 +5,7 @@ Never a MULTI: at its memory limit Redis 7 refuses every transaction, and a look
 
 import threading
 from collections import Counter
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -45,7 +45,7 @@ class Refusal:
 
 
 class Broker:
-    """A connection to one broker, used for reading only; open it with `connect`.
+    """A connection to one broker, open it with `connect`; whoever looks only reads on it.
 
     Not for use by two threads at a time. `spent` counts the commands sent, by name.
     """
@@ -67,6 +67,14 @@ class Broker:
         with self._within_timeout():
             self._send(commands)
             return [self._receive() for _ in commands]
+
+    def ask_while(self, command: Command, meanwhile: Callable[[], object]) -> Any:
+        """The answer to one command, with `meanwhile` called while the server works on it."""
+        with self._within_timeout():
+            self._send([command])
+        meanwhile()
+        with self._within_timeout():
+            return self._receive()
 
     def one(self, *command: str | bytes | int | float) -> Any:
         """The answer to one command."""

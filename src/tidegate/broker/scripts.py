@@ -5,7 +5,7 @@ are given whole: the prefixing clients of Kombu prefix only the first key of EVA
 """
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from importlib.resources import files
 from typing import Any
@@ -14,10 +14,13 @@ import redis
 from redis.client import Pipeline
 from redis.exceptions import NoPermissionError, NoScriptError, OutOfMemoryError
 
+from tidegate.broker.client import Refusal
 from tidegate.broker.keys import GATE
 
 Argument = str | bytes | int | float
 
+#: What the server says, without the code before it, which redis-py takes off.
+_UNKNOWN_SCRIPT = "No matching script"
 #: The hash of the counts, behind the prefix: "<outcome>|<queue>" or "open|<why>" → how often.
 COUNTS = f"{GATE}counts"
 
@@ -98,6 +101,23 @@ FENCED = {ADMIT: Fenced(*ADMIT.names), PUSH: Fenced(*PUSH.names)}
 CLAIM = Fenced("claim")
 #: Renews or takes the lease of a schedule, gives it up, and writes outcomes that need no message.
 LEASE, UNLEASE, RECORD = Script("lease"), Script("unlease"), Script("decided", "record")
+#: The acts of relief: one begins, is taken over, says how far it is; and what it does to a list.
+RELIEF_BEGIN, RELIEF_CLAIM = Script("relief/words", "relief/begin"), Script("relief/words", "relief/claim")
+RELIEF_NOTE, RELIEF_GATHER = Script("relief/words", "relief/note"), Script("relief/words", "relief/gather")
+RELIEF_SWAP, RELIEF_SPLICE = (Script("door", "relief/words", f"relief/{name}") for name in ("swap", "splice"))
+RELIEF_STEP = Script("door", "words", "marks", "firings", "relief/words", "relief/step")
+RELIEF_FRONT = Script("door", "relief/words", "relief/front")
+
+
+def run_by(ask: Callable[..., list[Any]], script: Script, keys: Sequence[str], *calls: Sequence[Argument]) -> list[Any]:
+    """The answers of `ask` to calls of one script: one round trip, two where the server does not know it yet."""
+    answers = ask(*(script.call(keys, arguments) for arguments in calls))
+    again = [place for place, one in enumerate(answers) if isinstance(one, Refusal) and _UNKNOWN_SCRIPT in one.why]
+    if again:
+        whole = [(script.whole if place == again[0] else script.call)(keys, calls[place]) for place in again]
+        for place, answer in zip(again, ask(*whole), strict=True):
+            answers[place] = answer
+    return answers
 
 
 def queue_push(pipeline: Any, key: str, payloads: Sequence[Argument]) -> None:

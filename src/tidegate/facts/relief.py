@@ -17,6 +17,7 @@ class Act(StrEnum):
     RESCUE = "rescue"
     DRAIN_NEWEST = "drain-newest"
     PUT_BACK = "put-back"
+    UNDO = "undo"
 
 
 class State(StrEnum):

@@ -7,13 +7,11 @@ from typing import Any
 
 from tidegate.broker.address import Address
 from tidegate.broker.client import Broker, Command, Refusal, connect
-from tidegate.broker.scripts import Argument, Script
+from tidegate.broker.scripts import Argument, Script, run_by
 from tidegate.errors import TidegateError
 
 #: Of a server that does not answer nobody waits longer; the worker itself never waits.
 TIMEOUT_S = 1.0
-#: What the server says, without the code before it, which redis-py takes off.
-_UNKNOWN_SCRIPT = "No matching script"
 
 
 class Away(Exception):
@@ -64,13 +62,7 @@ class Link:
 
     def run(self, script: Script, keys: Sequence[str], *calls: Sequence[Argument]) -> list[Any]:
         """The answers to calls of one script, in one round trip, two where the server does not know it yet; as `ask`."""
-        answers = self.ask(*(script.call(keys, arguments) for arguments in calls))
-        again = [place for place, one in enumerate(answers) if isinstance(one, Refusal) and _UNKNOWN_SCRIPT in one.why]
-        if again:
-            whole = [(script.whole if place == again[0] else script.call)(keys, calls[place]) for place in again]
-            for place, answer in zip(again, self.ask(*whole), strict=True):
-                answers[place] = answer
-        return answers
+        return run_by(self.ask, script, keys, *calls)
 
     def failed(self, why: str, *, in_doubt: bool) -> Away:
         """Closes the connection, and says when to try again; the error to raise."""

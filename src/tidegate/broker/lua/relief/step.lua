@@ -1,0 +1,47 @@
+-- The oldest messages that are set aside are decided on. Joined behind `door`, `words`, `marks`, `firings`, `relief/words`.
+--
+-- ARGV 1 prefix · 2 id · 3 token · 4 list · 5 queue · 6 how many are aside · 7 flags, oldest first: "1" goes, "0" stays
+--      8 the list that gets what goes ("" for none) · 9 bytes that go · 10 how many of them can't be read
+--      11… what goes, as it is to be pushed to that list
+-- Answer {"stepped", how many are aside} · {"changed", how many are aside} · {"gone"} · {"fenced", process}
+
+local prefix, list, queue, expected, flags, target = ARGV[1], ARGV[4], ARGV[5], tonumber(ARGV[6]), ARGV[7], ARGV[8]
+local key, aside = relief.act(prefix, ARGV[2]), relief.hidden(prefix, "aside", list)
+local other = relief.not_mine(key, ARGV[3])
+if other then return other end
+relief.lives(key) -- first: a full server refuses it, and then nothing has been done
+local found = redis.call("LLEN", aside)
+if found ~= expected or found < #flags then return { "changed", found } end
+
+-- The mark of a message goes with it to its new list.
+local function follow(element)
+  local g = overlap.guard_in(element)
+  local look = g and overlap.is_guarded(g) and overlap.look(prefix)
+  local m = look and overlap.mark_of(look, g.key)
+  if not m or m.tag ~= g.tag then return end
+  m.list = target
+  overlap.keep(look, g.key, m)
+  redis.call("HSET", look.bodies, g.key, element)
+end
+
+local stay, go = {}, {}
+for at, element in ipairs(relief.oldest(aside, #flags)) do
+  if string.byte(flags, at) == 49 then go[#go + 1] = element else stay[#stay + 1] = element end
+end
+relief.append(prefix, key, list, stay)
+if target ~= "" then
+  local moved = {}
+  for at = 11, #ARGV do moved[#moved + 1] = ARGV[at] end
+  relief.push(target, moved)
+  for _, element in ipairs(moved) do pcall(follow, element) end
+else
+  for _, element in ipairs(go) do pcall(overlap_forget, element, prefix) end
+end
+relief.drop_oldest(aside, #flags)
+redis.call("HINCRBY", key, "kept:" .. list, #stay)
+redis.call("HINCRBY", key, "removed", #go)
+redis.call("HINCRBY", key, "removed_bytes", ARGV[9])
+redis.call("HINCRBY", key, "undecodable", ARGV[10])
+redis.call("HINCRBY", key, "done:" .. list, #flags)
+if #stay > 0 then pcall(ring, prefix, queue) end
+return { "stepped", found - #flags }
