@@ -107,6 +107,8 @@ RELIEF_NOTE, RELIEF_GATHER = Script("relief/words", "relief/note"), Script("reli
 RELIEF_SWAP, RELIEF_SPLICE = (Script("door", "relief/words", f"relief/{name}") for name in ("swap", "splice"))
 RELIEF_STEP = Script("door", "words", "marks", "firings", "relief/words", "relief/step")
 RELIEF_FRONT = Script("door", "relief/words", "relief/front")
+#: Releases locks of other tools.
+RELIEF_UNLOCK = Script("relief/unlock")
 
 
 def run_by(ask: Callable[..., list[Any]], script: Script, keys: Sequence[str], *calls: Sequence[Argument]) -> list[Any]:
