@@ -1,8 +1,8 @@
 """Purge, move and undo on a real server: what is meant goes, everything else stays in its order, and all can be taken back."""
 
 import pytest
-
 from relief_desk import FRESH, OLD, QUEUE, held, message, mixed, of, purge, push, tags, task_of
+
 from tidegate.act.relief import filtering
 from tidegate.act.relief.acts import rows_of
 from tidegate.act.relief.engine import Order, carry_out, resume
@@ -24,8 +24,9 @@ def acts(url):
         return rows_of(broker)
 
 
-def in_backup(path):
-    return [element for batch in BackupReader(path).batches() for element in batch.elements]
+def in_backup(path, **more):
+    with BackupReader.open(path, **more) as reader:
+        return [element for batch in reader.batches() for element in batch.elements]
 
 
 def hidden(client):
@@ -73,7 +74,9 @@ def test_a_worker_finds_the_oldest_message_that_stays_as_soon_as_the_queue_is_se
 ):
     before = push(redis_client, mixed(4000))
     firsts = []
-    monkeypatch.setattr(filtering, "paced", lambda *call, real=filtering.paced: firsts.append(held(redis_client)[0]) or real(*call))
+    monkeypatch.setattr(
+        filtering, "paced", lambda *call, real=filtering.paced: firsts.append(held(redis_client)[0]) or real(*call)
+    )
     purge(broker_url, backup)
     assert firsts[0] == of(before, FRESH)[0]
 
@@ -153,7 +156,7 @@ def test_whatever_stops_it_the_queue_is_whole_and_a_resume_goes_on(
 
 
 def in_backup_of_the_decided(path, row):
-    return [element for batch in BackupReader(path, salvage=True).batches() for element in batch.elements][: row.removed]
+    return in_backup(path, unsealed=True)[: row.removed]
 
 
 def test_a_rollback_leaves_everything_as_it_was(broker_url, redis_client, backup, monkeypatch):

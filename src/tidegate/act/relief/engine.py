@@ -18,8 +18,9 @@ from tidegate.act.relief.filtering import ListFilter, splice
 from tidegate.act.relief.pace import MAX_STALL_MS, Pace
 from tidegate.act.relief.recording import Recorder
 from tidegate.act.relief.wanted import decoded, encoded
+from tidegate.backup.header import Header
 from tidegate.backup.reader import BackupReader
-from tidegate.backup.writer import BackupWriter, Header
+from tidegate.backup.writer import BackupWriter
 from tidegate.broker.address import Address
 from tidegate.broker.client import Broker, connect
 from tidegate.broker.reads import lengths
@@ -206,13 +207,13 @@ class Work:
         """Everything that went, read back from the backup; nothing where there is none."""
         if self.order.backup is None:
             return
-        reader = BackupReader(self.order.backup)
         said_s = time.monotonic()
-        for batch in reader.batches():
-            yield batch.elements
-            if time.monotonic() - said_s > _LOOKS_SAY_S:
-                said_s = time.monotonic()
-                self.acting.note()
+        with BackupReader.open(self.order.backup) as reader:
+            for batch in reader.batches():
+                yield batch.elements
+                if time.monotonic() - said_s > _LOOKS_SAY_S:
+                    said_s = time.monotonic()
+                    self.acting.note()
 
     def _result(self, elapsed_s: float) -> Relieved:
         said = fields_of(self.acting.broker, self.acting.id)

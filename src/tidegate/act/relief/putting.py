@@ -91,8 +91,12 @@ def _put_back(acting: Acting, order: Order, pace: Pace, progress: Progress | Non
 
 def _gather(acting: Acting, order: Order, progress: Progress | None) -> None:
     """Every message of the backup in the list of those that go back, once."""
-    reader, passed = BackupReader(_there(order.backup)), dict.fromkeys(range(10), 0)
-    layout, seen = acting.broker.layout, 0
+    with BackupReader.open(_there(order.backup)) as reader:
+        _gather_all(acting, order, reader, progress)
+
+
+def _gather_all(acting: Acting, order: Order, reader: BackupReader, progress: Progress | None) -> None:
+    passed, layout, seen = dict.fromkeys(range(10), 0), acting.broker.layout, 0
     counted = {step: acting.number(f"back:{key}") for step, key in layout.lists(order.queue)}
     for batch in reader.batches():
         for portion in _portions(batch.elements):
