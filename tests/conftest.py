@@ -41,6 +41,21 @@ def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
         return (yield)
 
 
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Those that run alone come first, so that the others are held up once and not at each; then the longest.
+
+    What is long starts early: at the end it would keep one core busy and leave the others idle.
+    """
+    items.sort(key=_late)
+
+
+def _late(item: pytest.Item) -> int:
+    if item.get_closest_marker("quiet") is not None:
+        return 0
+    return 1 if "workers" in item.path.parts else 2
+
+
 @pytest.fixture(scope="session", autouse=True)
 def _ctrl_c_reaches_children() -> None:
     """A shell without job control starts what runs in the background with SIGINT ignored, and children inherit that."""
@@ -132,7 +147,9 @@ def celery_worker(tmp_path: Path) -> Iterator[StartCelery]:
         def start(project: str | Path, broker_url: str, *arguments: str, **options: object) -> Guarded:
             name = f"w{next(numbers)}"
             own = [] if "-n" in arguments else ["-n", f"{name}@%h"]
-            command = ["worker", "--loglevel", "INFO", *own, *arguments]
+            # The first one of a test has nobody to mingle with, and would wait a second for answers.
+            alone = ["--without-mingle"] if name == "w1" else []
+            command = ["worker", "--loglevel", "INFO", *own, *alone, *arguments]
             return _start(running, tmp_path / name, project, broker_url, command, WORKER_READY, **options)
 
         yield start
@@ -171,7 +188,13 @@ def _start(
         project = place
     variables = {"CELERY_BROKER_URL": broker_url, **(environment or {})}
     process = celery(application, *command, project=project, log=place / "log", environment=variables)
-    running.callback(process.stop)
+    running.callback(_end, process)
     if ready:
         process.wait_for_line(ready_line, STARTS_S)
     return process
+
+
+def _end(process: Guarded) -> None:
+    """Ended at once: what a test has to say of a warm end it says itself, and another second or two prove nothing."""
+    process.signal(signal.SIGKILL)
+    process.stop()

@@ -85,11 +85,13 @@ def _text(name: str) -> str:
 
 
 #: Decides on a message that is bounded or guarded, and pushes it.
-ADMIT = Script("door", "ceiling", "quick", "words", "marks", "firings", "spill", "droppable", "bounds", "admit")
+ADMIT = Script(
+    "door", "ceiling", "aside", "quick", "words", "marks", "firings", "spill", "droppable", "bounds", "admit"
+)
 #: Pushes a message that is neither.
 PUSH = Script("door", "push")
 #: Pushes many that nothing guards, as far as there is room.
-MANY = Script("door", "ceiling", "many")
+MANY = Script("door", "ceiling", "aside", "many")
 #: Rings for a queue, for whoever pushed without a script.
 RING = Script("door", "ring")
 #: Writes an operator's order or ask, with its line of the journal.
@@ -105,6 +107,8 @@ RELIEF_NOTE, RELIEF_GATHER = Script("relief/words", "relief/note"), Script("reli
 RELIEF_SWAP, RELIEF_SPLICE = (Script("door", "relief/words", f"relief/{name}") for name in ("swap", "splice"))
 RELIEF_STEP = Script("door", "words", "marks", "firings", "relief/words", "relief/step")
 RELIEF_FRONT = Script("door", "relief/words", "relief/front")
+#: Releases locks of other tools.
+RELIEF_UNLOCK = Script("relief/unlock")
 
 
 def run_by(ask: Callable[..., list[Any]], script: Script, keys: Sequence[str], *calls: Sequence[Argument]) -> list[Any]:

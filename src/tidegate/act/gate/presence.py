@@ -16,7 +16,6 @@ from celery import bootsteps, current_app, signals
 from tidegate.act.gate import running
 from tidegate.act.gate.hands import hands
 from tidegate.act.gate.openings import openings
-from tidegate.act.gate.process import Process, process_in, this_process
 from tidegate.broker.address import Address
 from tidegate.broker.client import Command, Refusal, as_text
 from tidegate.broker.keys import GATE
@@ -24,6 +23,7 @@ from tidegate.broker.scripts import COUNTS, Argument, Script
 from tidegate.errors import TidegateError
 from tidegate.observe.app import address_of
 from tidegate.observe.probe.link import Away, Link, refusal_among
+from tidegate.observe.process import Process, process_in, this_process
 
 log = logging.getLogger("tidegate.gate")
 

@@ -1,0 +1,187 @@
+"""Reading a backup: all of it verified before anything is given out, or what of it is whole."""
+
+import os
+from collections.abc import Iterator, Sequence
+from itertools import groupby
+from pathlib import Path
+from typing import Self
+
+from tidegate.backup.batch import Batch
+from tidegate.backup.contents import Contents, Entry, contents_of, load
+from tidegate.backup.frame import FILE_BYTES, HEADER, MARK, VERSION, version_of
+from tidegate.backup.header import Header, Trailer
+from tidegate.backup.scan import Damage, Frame, OpenFile, frame_at
+from tidegate.errors import Damaged, NotABackup
+from tidegate.units import count
+
+_KINDS = (
+    (b"REDIS", "a dump of Redis (RDB)"),
+    (b"VALKEY", "a dump of Valkey (RDB)"),
+    (b"SQLite format 3", "an SQLite database"),
+    (b"\x1f\x8b", "compressed with gzip"),
+    (b"\x28\xb5\x2f\xfd", "compressed with zstd"),
+    (b"PK\x03\x04", "a zip file"),
+    (b"*", "an append-only file of Redis, or its protocol"),
+    (b"{", "JSON"),
+    (b"[", "JSON"),
+)
+
+
+class BackupReader:
+    """A backup, open for reading; give it back with `close` or use it in a `with`."""
+
+    def __init__(self, path: Path, source: OpenFile, contents: Contents, *, salvage: bool) -> None:
+        self.path = path
+        self._source, self._contents, self._salvage = source, contents, salvage
+
+    @classmethod
+    def open(cls, path: Path, salvage: bool = False, unsealed: bool = False) -> Self:
+        """The backup, after every byte of it was verified; 500 MB/s.
+
+        Raises NotABackup for a file that is none, and Damaged for one that was altered or cut, with the first place.
+        With `salvage`, what is whole is read all the same, and `damage` tells of the rest. With `unsealed`, a file
+        whose writer did not end (or goes on) is no damage; a torn end then stands in `damage`.
+        """
+        source = _opened(path)
+        try:
+            contents = _known(path, source, salvage=salvage)
+            if not salvage:
+                _demand_whole(path, contents, unsealed=unsealed)
+        except BaseException:
+            source.close()
+            raise
+        return cls(path, source, contents, salvage=salvage)
+
+    @property
+    def header(self) -> Header:
+        """What the file says of itself; an empty one where that was damaged."""
+        return self._contents.header
+
+    @property
+    def trailer(self) -> Trailer | None:
+        """The totals at its end; None where the writer did not end."""
+        return self._contents.trailer
+
+    @property
+    def sealed(self) -> bool:
+        """Whether its writer came to the end."""
+        return self._contents.trailer is not None
+
+    @property
+    def damage(self) -> Sequence[Damage]:
+        """What is not as it was written, in the order of the file; grows while batches are read."""
+        return tuple(self._contents.damage)
+
+    @property
+    def messages(self) -> int:
+        """How many messages its whole batches hold, those that were declared void among them."""
+        return sum(entry.plan.count for entry in self._contents.entries)
+
+    @property
+    def lists(self) -> Sequence[tuple[str, int]]:
+        """The lists (queue and priority step) whose messages it holds, in the order of the file."""
+        return tuple(dict.fromkeys(_list_of(entry) for entry in self._contents.entries))
+
+    def batches(self) -> Iterator[Batch]:
+        """Its batches in the order of the file; none is empty. Raises Damaged, unless it salvages."""
+        return self._loaded(self._contents.entries)
+
+    def batches_oldest_first(self) -> Iterator[Batch]:
+        """Its batches list by list, each from its oldest message to its newest. Raises Damaged, unless it salvages."""
+        entries = sorted(self._contents.entries, key=lambda entry: self.lists.index(_list_of(entry)))
+        for _, group in groupby(entries, key=_list_of):
+            own = list(group)
+            yield from self._loaded(own[::-1] if self.header.newest_first else own)
+
+    def close(self) -> None:
+        """Close the file."""
+        self._source.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _loaded(self, entries: Sequence[Entry]) -> Iterator[Batch]:
+        for entry in entries:
+            batch = load(self._source, entry, self.header.newest_first)
+            if isinstance(batch, str):
+                damage = Damage(entry.frame.offset, batch, entry.frame.head.number)
+                self._contents.damage.append(damage)
+                if not self._salvage:
+                    raise damaged(self.path, damage, self._contents)
+            elif batch.elements:
+                yield batch
+
+
+def damaged(path: Path, damage: Damage, contents: Contents) -> Damaged:
+    """The error that tells of that damage, and what can be had all the same."""
+    part = "" if damage.batch is None else f" ({'the header' if not damage.batch else f'batch {damage.batch}'})"
+    whole = sum(entry.plan.count for entry in contents.entries)
+    return Damaged(
+        f"{path} is damaged at byte {count(damage.offset)}{part}: {damage.why}. "
+        f"Nothing was taken from it; --salvage reads the {count(whole)} messages that are whole",
+        file=str(path),
+        offset=damage.offset,
+        batch=damage.batch,
+    )
+
+
+def demand_ours(path: Path, source: OpenFile, *, salvage: bool = False) -> None:
+    """Raise NotABackup, with what the file is instead, where it is none that this version reads."""
+    start = source.read(0, 64)
+    version = version_of(start)
+    if version == VERSION or (version != VERSION and _has_frames(source, salvage=salvage)):
+        return
+    if version is None:
+        message = f"{path} is no backup of Tidegate: {_kind(start)}"
+    else:
+        message = f"{path} is a backup in format {version}; this version of Tidegate reads {VERSION}: use a newer one"
+    raise NotABackup(message)
+
+
+def _known(path: Path, source: OpenFile, *, salvage: bool) -> Contents:
+    demand_ours(path, source, salvage=salvage)
+    contents = contents_of(source)
+    if version_of(source.read(0, FILE_BYTES)) != VERSION:
+        contents.damage.insert(0, Damage(0, "the first 16 bytes are not those of a backup"))
+    return contents
+
+
+def _demand_whole(path: Path, contents: Contents, *, unsealed: bool) -> None:
+    real = [damage for damage in contents.damage if not (unsealed and damage.torn and contents.entries)]
+    if real:
+        raise damaged(path, real[0], contents)
+    if contents.trailer is None and not unsealed:
+        why = "it ends without its trailer: whoever wrote it did not come to the end, or it was cut"
+        raise damaged(path, Damage(contents.end, why, contents.next_number), contents)
+
+
+def _has_frames(source: OpenFile, *, salvage: bool) -> bool:
+    """Whether a header of ours stands where it belongs, or with `salvage` any frame, though the first bytes differ."""
+    first = frame_at(source, FILE_BYTES, source.size, None)
+    if isinstance(first, Frame):
+        return first.head.kind == HEADER
+    return salvage and MARK in source.read(0, 1 << 20)
+
+
+def _kind(start: bytes) -> str:
+    if not start:
+        return "it is empty"
+    for magic, kind in _KINDS:
+        if start.startswith(magic):
+            return f"it looks like {kind}"
+    return f"it begins with {start[:8]!r}"
+
+
+def _list_of(entry: Entry) -> tuple[str, int]:
+    return entry.plan.queue, entry.plan.step
+
+
+def _opened(path: Path) -> OpenFile:
+    try:
+        return OpenFile(os.open(path, os.O_RDONLY | os.O_CLOEXEC), path)
+    except OSError as error:
+        message = f"can't read {path}: {error.strerror}"
+        raise NotABackup(message) from error
