@@ -3,10 +3,11 @@
 Without `yes` every act is a dry run, which writes nothing.
 """
 
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from tidegate.act.relief import acts as journal
 from tidegate.act.relief import engine, putting
@@ -14,11 +15,13 @@ from tidegate.act.relief.arriving import arrival_of
 from tidegate.act.relief.engine import After, Order, Progress
 from tidegate.act.relief.looking import look_over
 from tidegate.act.relief.pace import MAX_STALL_MS
+from tidegate.act.relief.releasing import Releasing
 from tidegate.broker.address import Address
-from tidegate.broker.client import connect
+from tidegate.broker.client import Broker, connect
 from tidegate.errors import Refused, UsageError
 from tidegate.facts.relief import Act, Filter, Relief, Relieved
 from tidegate.observe.peek import lists_of
+from tidegate.units import count, plural
 
 Keep = Literal["oldest", "newest"]
 _NOTHING_GIVEN = "no filter was given, and everything is not meant by that: name what to take, such as --task '*'"
@@ -28,7 +31,8 @@ _NOTHING_GIVEN = "no filter was given, and everything is not meant by that: name
 class How:
     """How an act is done: only looked at without `yes`, at what pace, and where what goes is written first.
 
-    `after` is called with what was removed, read back from the backup, before the act ends.
+    Of what was removed the locks of celery-singleton and celery-once are released, by the application's own words where
+    there is one; with `revoke` its results are set to revoked. Both read the backup, so without one they don't happen.
     """
 
     yes: bool = False
@@ -36,7 +40,8 @@ class How:
     max_stall_ms: float = MAX_STALL_MS
     timeout_s: float = 5.0
     progress: Progress | None = None
-    after: After | None = None
+    app: Any = None
+    revoke: bool = False
 
 
 DRY = How()
@@ -61,8 +66,9 @@ def dedupe(
     address: Address, queue: str, keep: Keep = "oldest", wanted: Filter | None = None, how: How = DRY
 ) -> Relieved:
     """Leaves one message of each task and arguments, of those that the filter selects where one is given."""
-    kept = {"keep_newest": 1} if keep == "newest" else {"keep_oldest": 1}
-    return _done(address, Order(queue=queue, act=Act.DEDUPE, wanted=replace(wanted or Filter(), **kept)), how)
+    chosen = wanted or Filter()
+    kept = replace(chosen, keep_newest=1) if keep == "newest" else replace(chosen, keep_oldest=1)
+    return _done(address, Order(queue=queue, act=Act.DEDUPE, wanted=kept), how)
 
 
 def acts(address: Address, most: int = 100, *, timeout_s: float = 5.0) -> list[Relief]:
@@ -84,7 +90,7 @@ def resume(address: Address, id_: str, how: How = DRY) -> Relieved:
         return _as_it_is(row)
     if row.act is Act.UNDO:
         return putting.resume_undo(address, id_, timeout_s=how.timeout_s, progress=how.progress)
-    return engine.resume(address, id_, timeout_s=how.timeout_s, progress=how.progress, after=how.after)
+    return engine.resume(address, id_, timeout_s=how.timeout_s, progress=how.progress, after=_after(how))
 
 
 def rollback(address: Address, id_: str, how: How = DRY) -> Relieved:
@@ -125,7 +131,30 @@ def _done(address: Address, order: Order, how: How) -> Relieved:
     with connect(address, how.timeout_s) as broker:
         arrival = arrival_of(broker, order.queue, lists_of(broker, order.queue), order.wanted)
     full = replace(order, backup=how.backup, max_stall_ms=how.max_stall_ms, arrival_per_s=arrival)
-    return engine.carry_out(address, full, timeout_s=how.timeout_s, progress=how.progress, after=how.after)
+    return engine.carry_out(address, full, timeout_s=how.timeout_s, progress=how.progress, after=_after(how))
+
+
+def _after(how: How) -> After:
+    """Releases what belongs to removed messages, and settles their results where that is wanted; what it says of it."""
+
+    def after(broker: Broker, batches: Iterator[Sequence[bytes]]) -> Sequence[str]:
+        releasing, released, settled = Releasing(broker, how.app), Counter[str](), Counter[str]()
+        for elements in batches:
+            released += releasing.removed(elements)
+            settled += _revoked(how, elements)
+        locks = [f"{plural(many, 'lock')} of {tool} released" for tool, many in released.items()]
+        results = [f"results {word}: {count(many)}" for word, many in settled.items()]
+        return [*locks, *results, *releasing.notes]
+
+    return after
+
+
+def _revoked(how: How, elements: Sequence[bytes]) -> Counter[str]:
+    if not how.revoke:
+        return Counter()
+    from tidegate.act.relief.revoking import revoke_results
+
+    return revoke_results(how.app, elements)
 
 
 def _must_make_sense(wanted: Filter) -> None:
