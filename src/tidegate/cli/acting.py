@@ -13,6 +13,8 @@ from tidegate.cli.text import printable, to_json
 from tidegate.errors import EXIT_INTERRUPTED, TidegateError, UsageError
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
     from tidegate.facts.relief import Relieved
     from tidegate.relieving import How
 
@@ -76,6 +78,7 @@ def run_act(
     *,
     queue: str = "",
     revoke: bool = False,
+    show: "Callable[[Relieved, Console], None] | None" = None,
     **how: Any,
 ) -> None:
     """Runs an act with a progress bar, and shows what it came to. Ctrl-C and errors leave a word on what to do next."""
@@ -100,7 +103,7 @@ def run_act(
     if as_json:
         click.echo(to_json(document(done)))
     else:
-        show_relieved(done, console())
+        (show or show_relieved)(done, console())
 
 
 def _must_fit(target: Target, *, revoke: bool, yes: bool = False, backup: Path | None = None, **_: Any) -> None:

@@ -71,7 +71,7 @@ def resume(target: Target, as_json: bool, verbose: bool, act_id: str, revoke: bo
     """
     from tidegate import relieving
 
-    _go_on("Going on with", target, as_json, act_id, relieving.resume, yes=yes, revoke=revoke)
+    _go_on("Going on with", target, as_json, act_id, relieving.resume, yes=yes, revoke=revoke, back=False)
 
 
 @click.command()
@@ -113,17 +113,24 @@ def _go_on(
     *,
     yes: bool,
     revoke: bool = False,
+    back: bool = True,
 ) -> None:
+    from tidegate.cli.relief_tables import DRY, show_act, show_back
     from tidegate.relieving import show as look_up
 
-    queue = look_up(target.address(), act_id, timeout_s=target.timeout_s).queue
+    row = look_up(target.address(), act_id, timeout_s=target.timeout_s)
+    if not yes and not as_json:
+        show_act(row, console())
+        click.echo(DRY)
+        return
     run_act(
         f"{label} {act_id}",
         target,
         as_json,
         lambda address, how: act(address, act_id, how),
-        queue=queue,
+        queue=row.queue,
         revoke=revoke,
+        show=show_back if back or row.act == "undo" else None,
         yes=yes,
     )
 

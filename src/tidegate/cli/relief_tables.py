@@ -12,6 +12,7 @@ from tidegate.facts.relief import Act, Ages, Relief, Relieved, State
 from tidegate.units import count, duration, plural, significant, size
 
 _MOST_TASKS = 10
+DRY = "A dry run: nothing was changed. --yes does it."
 _STYLE = {State.RUNNING: "cyan", State.INTERRUPTED: "bold yellow", State.DONE: "green", State.ROLLED_BACK: "dim"}
 _BY_TASK = (
     Column("task", lambda row: safe(row.name), justify="left"),
@@ -45,11 +46,11 @@ def show_relieved(done: Relieved, out: Console) -> None:
 
 
 def _sentence(done: Relieved) -> str:
-    did = "moved" if done.act is Act.MOVE else "put back" if done.act is Act.UNDO else "removed"
+    did = "moved" if done.act is Act.MOVE else "removed"
     where = f" to {done.to}" if done.to else ""
     weight = f" ({size(done.removed_bytes)})" if done.removed_bytes else ""
     whole = f"of {plural(done.scanned, 'message')} {count(done.removed)}{weight}"
-    would = "would be" if done.dry_run and not done.id else "were"
+    would = "would be" if done.dry_run else "were"
     odd = f"; {count(done.undecodable)} can't be read" if done.undecodable else ""
     return f"{done.queue}: {whole} {would} {did}{where}, {count(done.kept)} stay{odd}"
 
@@ -62,7 +63,7 @@ def _after(done: Relieved) -> Iterator[str]:
             else "Ages by place, where there is no stamp."
         )
     if done.dry_run:
-        yield "A dry run: nothing was changed. --yes does it."
+        yield DRY
         return
     yield (
         f"Took {duration(done.elapsed_s)}; nobody waited longer than "
@@ -72,6 +73,15 @@ def _after(done: Relieved) -> Iterator[str]:
         yield f"Backup: {done.backup}"
     if done.backup is not None and done.removed and done.act in (Act.PURGE, Act.DEDUPE):
         yield f"To take it back: tidegate relief undo {done.id} --yes"
+
+
+def show_back(done: Relieved, out: Console) -> None:
+    """How many messages are back."""
+    out.print(safe(f"{done.queue}: {plural(done.kept, 'message')} back in the queue", "bold"))
+    for note in done.notes:
+        out.print(safe(f"  {note}", "yellow"), soft_wrap=True)
+    for line in _after(done):
+        out.print(safe(line), soft_wrap=True)
 
 
 def show_acts(rows: Sequence[Relief], out: Console) -> None:
