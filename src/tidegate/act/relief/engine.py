@@ -166,7 +166,8 @@ class Work:
         said_s = time.monotonic()
         broker, prefix = self.acting.broker, self.acting.broker.layout.prefix
         for key in keys:
-            for place in (key, hidden_list(prefix, ASIDE, key)):
+            # What stands in the list of an act that is taken up again was decided before, so it counts as the oldest.
+            for place in (hidden_list(prefix, ASIDE, key), key):
                 depth = depths_of(broker, [place])[0]
                 for chunk in stream_list(broker, place, depth, element_bytes(broker, place, depth)):
                     self.chooser.look(chunk)
