@@ -3,6 +3,7 @@
 Costs are the server's own time, measured on a list of two million messages of 1 KB (docs/explain/what-a-look-costs.md).
 """
 
+import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import count
@@ -225,3 +226,9 @@ def batched(broker: Broker, commands: Iterable[Command]) -> list[Any]:
     for start in range(0, len(listed), _BATCH):
         answers += broker.ask(*listed[start : start + _BATCH])
     return answers
+
+
+def server_time(broker: Broker) -> float:
+    """Seconds since the epoch by the server's clock, by ours where it does not tell; one command."""
+    answer = broker.one("TIME")
+    return time.time() if isinstance(answer, Refusal) else int(answer[0]) + int(answer[1]) / 1e6
