@@ -279,7 +279,7 @@ def whole_again(acting: Acting, queue: str, pace: Pace) -> None:
 def _opened(acting: Acting, order: Order, address: Address, weight: float) -> BackupWriter | None:
     """The new backup; where it can't be made, the act is over before anything was touched."""
     if order.to:
-        _bind(acting.broker, order.to)
+        bind(acting.broker, order.to)
     if order.backup is None:
         return None
     try:
@@ -289,7 +289,7 @@ def _opened(acting: Acting, order: Order, address: Address, weight: float) -> Ba
         raise
 
 
-def _bind(broker: Broker, queue: str) -> None:
+def bind(broker: Broker, queue: str) -> None:
     """Makes the other queue one that tools find."""
     separator = broker.layout.sep
     broker.ask(("SADD", broker.layout.binding(queue), f"{queue}{separator}{separator}{queue}"))
