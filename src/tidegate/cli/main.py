@@ -16,6 +16,9 @@ _COMMANDS = {
     "schedule": "The schedule as it runs: who leads, what became of every entry; changed without a restart.",
     "lint": "What is wrong with an application's schedule, for CI.",
     "simulate": "What would happen: other intervals, policies, hosts, or a fleet of any size.",
+    "backup": "A queue, copied to a file while it is in use.",
+    "restore": "A backup, put back into a queue, each message once.",
+    "inspect": "What a backup holds.",
     "demo": "The story, played: a queue grows, and the doctor explains it.",
 }
 
