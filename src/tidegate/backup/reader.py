@@ -2,7 +2,6 @@
 
 import os
 from collections.abc import Iterator, Sequence
-from itertools import groupby
 from pathlib import Path
 from typing import Self
 
@@ -74,8 +73,17 @@ class BackupReader:
 
     @property
     def messages(self) -> int:
-        """How many messages its whole batches hold, those that were declared void among them."""
-        return sum(entry.plan.count for entry in self._contents.entries)
+        """How many messages its whole batches hold, but for those that were declared void."""
+        return sum(map(self._count, self._contents.entries))
+
+    def count_of(self, queue: str) -> int:
+        """How many of them are of that queue."""
+        return sum(self._count(entry) for entry in self._contents.entries if entry.plan.queue == queue)
+
+    @property
+    def checksum(self) -> str:
+        """Equal for the same file; what is damaged in it does not count."""
+        return self._contents.checksum
 
     @property
     def lists(self) -> Sequence[tuple[str, int]]:
@@ -88,10 +96,18 @@ class BackupReader:
 
     def batches_oldest_first(self) -> Iterator[Batch]:
         """Its batches list by list, each from its oldest message to its newest. Raises Damaged, unless it salvages."""
-        entries = sorted(self._contents.entries, key=lambda entry: self.lists.index(_list_of(entry)))
-        for _, group in groupby(entries, key=_list_of):
-            own = list(group)
-            yield from self._loaded(own[::-1] if self.header.newest_first else own)
+        return self._loaded(self._ordered(newest_first=False))
+
+    def batches_newest_first(self) -> Iterator[Batch]:
+        """The same, each list from its newest batch to its oldest; inside a batch the oldest stands first all the same."""
+        return self._loaded(self._ordered(newest_first=True))
+
+    def _ordered(self, *, newest_first: bool) -> list[Entry]:
+        by_list: dict[tuple[str, int], list[Entry]] = {}
+        for entry in self._contents.entries:
+            by_list.setdefault(_list_of(entry), []).append(entry)
+        turn = -1 if newest_first != self.header.newest_first else 1
+        return [entry for own in by_list.values() for entry in own[::turn]]
 
     def close(self) -> None:
         """Close the file."""
@@ -103,12 +119,19 @@ class BackupReader:
     def __exit__(self, *_: object) -> None:
         self.close()
 
+    def _count(self, entry: Entry) -> int:
+        if entry.limit is None:
+            return entry.plan.count
+        batch = load(self._source, entry, self.header.newest_first)
+        return 0 if isinstance(batch, str) else len(batch.elements)
+
     def _loaded(self, entries: Sequence[Entry]) -> Iterator[Batch]:
         for entry in entries:
             batch = load(self._source, entry, self.header.newest_first)
             if isinstance(batch, str):
                 damage = Damage(entry.frame.offset, batch, entry.frame.head.number)
-                self._contents.damage.append(damage)
+                if damage not in self._contents.damage:
+                    self._contents.damage.append(damage)
                 if not self._salvage:
                     raise damaged(self.path, damage, self._contents)
             elif batch.elements:

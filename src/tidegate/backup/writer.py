@@ -101,6 +101,11 @@ class BackupWriter:
         return self._messages
 
     @property
+    def message_bytes(self) -> int:
+        """How many bytes those have before compression."""
+        return self._bytes
+
+    @property
     def size(self) -> int:
         """How many bytes it takes on the disk."""
         return self._contents.end

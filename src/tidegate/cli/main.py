@@ -15,6 +15,10 @@ _COMMANDS = {
     "gate": "What the gate bounds, holds back and counts.",
     "schedule": "The schedule as it runs: who leads, what became of every entry; changed without a restart.",
     "lint": "What is wrong with an application's schedule, for CI.",
+    "purge": "Remove exactly what a filter selects from a queue; the rest stays in its order.",
+    "move": "Move what a filter selects to another queue.",
+    "dedupe": "Leave one message of each task and arguments.",
+    "relief": "The acts on queues: what was done, and how it is ended or taken back.",
     "simulate": "What would happen: other intervals, policies, hosts, or a fleet of any size.",
     "demo": "The story, played: a queue grows, and the doctor explains it.",
 }

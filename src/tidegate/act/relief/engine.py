@@ -15,7 +15,7 @@ from typing import Any
 from tidegate.act.relief.acts import Acting, begin, claim, fields_of, kept_in
 from tidegate.act.relief.choosing import Chooser, chooser_of
 from tidegate.act.relief.filtering import ListFilter, splice
-from tidegate.act.relief.pace import MAX_STALL_MS, Pace
+from tidegate.act.relief.pace import MAX_STALL_MS, Pace, connecting
 from tidegate.act.relief.recording import Recorder
 from tidegate.act.relief.wanted import decoded, encoded
 from tidegate.backup.header import Header
@@ -74,7 +74,7 @@ def carry_out(
     if order.to == order.queue:
         raise Refused(f"{order.queue} is the queue itself: --to names another one")
     began_s = time.monotonic()
-    with connect(address, timeout_s) as broker:
+    with connecting(address, timeout_s) as broker:
         keys = lists_of(broker, order.queue)
         weight = sum(_weight(broker, key) for key in keys)
         acting = begin(broker, order.act, order.queue, **_said(order, keys))
@@ -88,7 +88,7 @@ def resume(
 ) -> Relieved:
     """Goes on with an interrupted act, as `carry_out`; raises Refused where it may still be at work."""
     began_s = time.monotonic()
-    with connect(address, timeout_s) as broker:
+    with connecting(address, timeout_s) as broker:
         acting = claim(broker, id_)
         order = order_of(fields_of(broker, id_))
         if acting.field("stage") == ROLLING:
@@ -166,7 +166,8 @@ class Work:
         said_s = time.monotonic()
         broker, prefix = self.acting.broker, self.acting.broker.layout.prefix
         for key in keys:
-            for place in (key, hidden_list(prefix, ASIDE, key)):
+            # What stands in the list of an act that is taken up again was decided before, so it counts as the oldest.
+            for place in (hidden_list(prefix, ASIDE, key), key):
                 depth = depths_of(broker, [place])[0]
                 for chunk in stream_list(broker, place, depth, element_bytes(broker, place, depth)):
                     self.chooser.look(chunk)
@@ -242,7 +243,7 @@ def _working(
     try:
         now_s = acting.number("started_ms") / 1000
         chooser = chooser_of(order.wanted, now_s, order.arrival_per_s)
-        with connect(address, timeout_s) as bystander:
+        with connecting(address, timeout_s) as bystander:
             yield Work(acting, order, recorder, bystander, chooser)
     except CannotLook:
         raise
@@ -259,7 +260,7 @@ def _stopped(address: Address, timeout_s: float, acting: Acting, order: Order) -
     On connections of its own: whatever stopped the act may have stopped it in the middle of an answer.
     """
     try:
-        with connect(address, timeout_s) as broker, connect(address, timeout_s) as bystander:
+        with connecting(address, timeout_s) as broker, connecting(address, timeout_s) as bystander:
             mine, pace = replace(acting, broker=broker), Pace(bystander, order.max_stall_ms, 1024.0)
             mine.note(state=State.INTERRUPTED.value)
             whole_again(mine, order.queue, pace)
@@ -278,7 +279,7 @@ def whole_again(acting: Acting, queue: str, pace: Pace) -> None:
 def _opened(acting: Acting, order: Order, address: Address, weight: float) -> BackupWriter | None:
     """The new backup; where it can't be made, the act is over before anything was touched."""
     if order.to:
-        _bind(acting.broker, order.to)
+        bind(acting.broker, order.to)
     if order.backup is None:
         return None
     try:
@@ -288,7 +289,7 @@ def _opened(acting: Acting, order: Order, address: Address, weight: float) -> Ba
         raise
 
 
-def _bind(broker: Broker, queue: str) -> None:
+def bind(broker: Broker, queue: str) -> None:
     """Makes the other queue one that tools find."""
     separator = broker.layout.sep
     broker.ask(("SADD", broker.layout.binding(queue), f"{queue}{separator}{separator}{queue}"))

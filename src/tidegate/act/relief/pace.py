@@ -4,7 +4,8 @@ import time
 from collections import deque
 from typing import Any
 
-from tidegate.broker.client import Broker, Command
+from tidegate.broker.address import Address
+from tidegate.broker.client import Broker, Command, connect
 
 #: What a bystander may have to wait for, where nothing else is said.
 MAX_STALL_MS = 5.0
@@ -15,6 +16,11 @@ _MOST_BYTES = 1 << 20
 _WAITS = 8
 #: After chunks that took too long the server has time for others.
 _LONGEST_REST_S = 0.05
+
+
+def connecting(address: Address, timeout_s: float) -> Broker:
+    """A connection for thousands of commands; raises as `connect`."""
+    return connect(address, timeout_s, watched=False)
 
 
 class Pace:

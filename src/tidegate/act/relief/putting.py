@@ -10,10 +10,10 @@ from pathlib import Path
 from tidegate.act.relief.acts import Acting, begin, claim, fields_of, row_of
 from tidegate.act.relief.engine import ROLLING, Order, Progress, order_of, reopened, whole_again
 from tidegate.act.relief.filtering import paced, splice
-from tidegate.act.relief.pace import MAX_STALL_MS, Pace
+from tidegate.act.relief.pace import MAX_STALL_MS, Pace, connecting
 from tidegate.backup.reader import BackupReader
 from tidegate.broker.address import Address
-from tidegate.broker.client import as_text, connect
+from tidegate.broker.client import as_text
 from tidegate.broker.relief import BACK, hidden_list, key_of
 from tidegate.broker.scripts import RELIEF_FRONT, RELIEF_GATHER
 from tidegate.errors import Refused
@@ -28,7 +28,7 @@ def rollback(address: Address, id_: str, *, timeout_s: float = 5.0, progress: Pr
     Raises Refused where it may still be at work. What a move moved stays where it is.
     """
     began_s = time.monotonic()
-    with connect(address, timeout_s) as broker, connect(address, timeout_s) as bystander:
+    with connecting(address, timeout_s) as broker, connecting(address, timeout_s) as bystander:
         acting = claim(broker, id_)
         order, pace = order_of(fields_of(broker, id_)), Pace(bystander, MAX_STALL_MS, 1024.0)
         if acting.field("stage") != ROLLING:
@@ -45,7 +45,7 @@ def rollback(address: Address, id_: str, *, timeout_s: float = 5.0, progress: Pr
 
 def undo(address: Address, id_: str, *, timeout_s: float = 5.0, progress: Progress | None = None) -> Relieved:
     """What a finished act removed is in front of its queue again. Raises Refused where its backup is not to be had."""
-    with connect(address, timeout_s) as broker:
+    with connecting(address, timeout_s) as broker:
         done = row_of(broker, id_)
         if done.act not in (Act.PURGE, Act.DEDUPE):
             raise Refused(
@@ -64,7 +64,7 @@ def undo(address: Address, id_: str, *, timeout_s: float = 5.0, progress: Progre
 def resume_undo(address: Address, id_: str, *, timeout_s: float = 5.0, progress: Progress | None = None) -> Relieved:
     """Goes on with an undo, from where it was left."""
     began_s = time.monotonic()
-    with connect(address, timeout_s) as broker, connect(address, timeout_s) as bystander:
+    with connecting(address, timeout_s) as broker, connecting(address, timeout_s) as bystander:
         acting = claim(broker, id_)
         order, pace = order_of(fields_of(broker, id_)), Pace(bystander, MAX_STALL_MS, 1024.0)
         notes = _put_back(acting, order, pace, progress)

@@ -10,6 +10,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple, Protocol
 
+from tidegate.act.relief.lockable import Lockable
 from tidegate.act.relief.locks import ONCE, SINGLETON, once_key, singleton_key
 from tidegate.broker.client import Broker, Refusal, as_text
 from tidegate.broker.embedded import Embedded, embedded_in
@@ -44,6 +45,7 @@ class Releasing:
     def __init__(self, broker: Broker, app: Any = None) -> None:
         self._broker = _OfBroker(broker)
         self._app = app
+        self._lockable = Lockable(broker, app)
         self._notes: dict[str, int] = Counter()
 
     def removed(self, elements: Iterable[bytes]) -> Counter[str]:
@@ -64,7 +66,7 @@ class Releasing:
 
     def _locks_of(self, elements: Iterable[bytes]) -> dict[_Place, list[_Lock]]:
         found: dict[_Place, list[_Lock]] = defaultdict(list)
-        for element in elements:
+        for element in self._lockable.among(elements):
             carried = embedded_in(element)
             if known(carried):
                 for place, lock in self._named(carried):
