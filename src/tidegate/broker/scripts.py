@@ -113,6 +113,12 @@ RELIEF_UNLOCK = Script("relief/unlock")
 RELIEF_PUT_BACK = Script("door", "relief/put_back")
 RELIEF_RESTORE = Script("relief/held", "words", "marks", "firings", "hands", "restore")
 
+#: The spill keeper: who acts, and messages to the disk and back.
+KEEP_LEASE, KEEP_LEAVE, KEEP_PARK, KEEP_NOTE = (
+    Script("keep/words", f"keep/{name}") for name in ("lease", "leave", "park", "note")
+)
+KEEP_FEED = Script("door", "keep/words", "keep/feed")
+
 
 def run_by(ask: Callable[..., list[Any]], script: Script, keys: Sequence[str], *calls: Sequence[Argument]) -> list[Any]:
     """The answers of `ask` to calls of one script: one round trip, two where the server does not know it yet."""

@@ -23,6 +23,7 @@ _COMMANDS = {
     "backup": "A queue, copied to a file while it is in use.",
     "restore": "A backup, put back into a queue, each message once.",
     "inspect": "What a backup holds.",
+    "keep": "Puts what is over the bounds on disk, and brings it back in order.",
     "demo": "The story, played: a queue grows, and the doctor explains it.",
 }
 
