@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from tidegate.act.relief import acts as journal
-from tidegate.act.relief import engine, putting
+from tidegate.act.relief import engine, newest, putting
 from tidegate.act.relief.arriving import arrival_of
 from tidegate.act.relief.engine import After, Order, Progress
 from tidegate.act.relief.looking import look_over
@@ -19,7 +19,7 @@ from tidegate.act.relief.releasing import Releasing
 from tidegate.broker.address import Address
 from tidegate.broker.client import Broker, connect
 from tidegate.errors import Refused, UsageError
-from tidegate.facts.relief import Act, Filter, Relief, Relieved
+from tidegate.facts.relief import Act, Filter, Relief, Relieved, State
 from tidegate.observe.peek import lists_of
 from tidegate.units import count, plural
 
@@ -71,6 +71,22 @@ def dedupe(
     return _done(address, Order(queue=queue, act=Act.DEDUPE, wanted=kept), how)
 
 
+def drain_newest(
+    address: Address,
+    queue: str,
+    for_s: float,
+    how: How = DRY,
+    *,
+    watch: newest.Watch | None = None,
+    stopped: Callable[[], bool] = lambda: False,
+) -> Relieved:
+    """Lets workers take the newest messages first, for so long or until `stopped` says so; then all is in its order again."""
+    if not how.yes:
+        with connect(address, how.timeout_s) as broker:
+            return newest.looked_over(broker, queue, for_s)
+    return newest.drain_newest(address, queue, for_s, timeout_s=how.timeout_s, watch=watch, stopped=stopped)
+
+
 def acts(address: Address, most: int = 100, *, timeout_s: float = 5.0) -> list[Relief]:
     """The newest acts, the latest first. Writes nothing."""
     with connect(address, timeout_s) as broker:
@@ -88,6 +104,8 @@ def resume(address: Address, id_: str, how: How = DRY) -> Relieved:
     row = show(address, id_, timeout_s=how.timeout_s)
     if not how.yes:
         return _as_it_is(row)
+    if row.act is Act.DRAIN_NEWEST:
+        return newest.put_back(address, id_, State.DONE, timeout_s=how.timeout_s)
     if row.act is Act.UNDO:
         return putting.resume_undo(address, id_, timeout_s=how.timeout_s, progress=how.progress)
     return engine.resume(address, id_, timeout_s=how.timeout_s, progress=how.progress, after=_after(how))
@@ -95,6 +113,9 @@ def resume(address: Address, id_: str, how: How = DRY) -> Relieved:
 
 def rollback(address: Address, id_: str, how: How = DRY) -> Relieved:
     """Puts back what an interrupted act took away, in its place."""
+    row = show(address, id_, timeout_s=how.timeout_s)
+    if how.yes and row.act is Act.DRAIN_NEWEST:
+        return newest.put_back(address, id_, State.ROLLED_BACK, timeout_s=how.timeout_s)
     return _or_as_it_is(address, id_, how, putting.rollback)
 
 
@@ -173,6 +194,7 @@ __all__: Sequence[str] = [
     "Keep",
     "acts",
     "dedupe",
+    "drain_newest",
     "move",
     "purge",
     "resume",
