@@ -25,6 +25,9 @@ from tidegate.units import count, plural
 
 Keep = Literal["oldest", "newest"]
 _NOTHING_GIVEN = "no filter was given, and everything is not meant by that: name what to take, such as --task '*'"
+_LOCKS_STAY = (
+    "without a backup nobody knows any more whose locks of celery-singleton and celery-once to release: they stay"
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -152,7 +155,9 @@ def _done(address: Address, order: Order, how: How) -> Relieved:
     with connect(address, how.timeout_s) as broker:
         arrival = arrival_of(broker, order.queue, lists_of(broker, order.queue), order.wanted)
     full = replace(order, backup=how.backup, max_stall_ms=how.max_stall_ms, arrival_per_s=arrival)
-    return engine.carry_out(address, full, timeout_s=how.timeout_s, progress=how.progress, after=_after(how))
+    done = engine.carry_out(address, full, timeout_s=how.timeout_s, progress=how.progress, after=_after(how))
+    locked = how.backup is None and done.removed and order.act is not Act.MOVE
+    return replace(done, notes=(*done.notes, _LOCKS_STAY)) if locked else done
 
 
 def _after(how: How) -> After:
