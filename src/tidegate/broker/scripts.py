@@ -110,6 +110,9 @@ RELIEF_FRONT, RELIEF_RESTORE = (Script("door", "relief/words", f"relief/{name}")
 RELIEF_NEWEST = Script("door", "relief/words", "relief/newest")
 #: Releases locks of other tools.
 RELIEF_UNLOCK = Script("relief/unlock")
+#: Put back what a dead worker holds: without a guard, and with one.
+RELIEF_PUT_BACK = Script("door", "relief/put_back")
+RELIEF_RESTORE = Script("relief/held", "words", "marks", "firings", "hands", "restore")
 
 
 def run_by(ask: Callable[..., list[Any]], script: Script, keys: Sequence[str], *calls: Sequence[Argument]) -> list[Any]:

@@ -13,8 +13,9 @@ from tidegate.facts.seen import Step
 from tidegate.facts.unknown import Maybe, Unknown, known
 from tidegate.observe.flow import FlowMeter
 
-#: How long arrivals are counted.
+#: How long arrivals are counted, and after what time so many of them are enough.
 WINDOW_S = 3.0
+_ENOUGH_S, _ENOUGH = 1.0, 150
 _LOOKED_AT = 50
 
 
@@ -31,6 +32,8 @@ def arrival_of(
     began = time.monotonic()
     while (at_s := time.monotonic() - began) < whole_s:
         meter.poll(at_s)
+        if at_s > _ENOUGH_S and sum(step.arrivals for step in meter.flows()[queue].steps) > _ENOUGH:
+            break
         time.sleep(min(meter.interval_s, max(0.0, whole_s - at_s)))
     meter.poll(at_s)
     seen = meter.flows()[queue]
