@@ -6,7 +6,8 @@ one it is (its delivery tag). Two million take 32 MB, and the verdict up to 160 
 
 from array import array
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from itertools import pairwise
 
 
 class Keeping:
@@ -19,8 +20,13 @@ class Keeping:
     def __init__(self, newest: int | None, oldest: int | None) -> None:
         self._newest, self._oldest = newest, oldest
         self._kinds, self._tags = array("q"), array("q")
+        self._lists = [0]
         self._gone: set[int] | None = None
         self._shared: Counter[int] = Counter()
+
+    def next_list(self) -> None:
+        """What follows is in another list, less urgent than what was looked at so far: there is kept only what is missing."""
+        self._lists.append(len(self._kinds))
 
     def look(self, kind: int, tag: int) -> None:
         """One message, newer than all those that follow."""
@@ -41,10 +47,15 @@ class Keeping:
         if self._newest is not None:
             _mark_first(self._kinds, range(len(kept)), self._newest, kept)
         if self._oldest is not None:
-            _mark_first(self._kinds, range(len(kept) - 1, -1, -1), self._oldest, kept)
+            _mark_first(self._kinds, self._oldest_first(), self._oldest, kept)
         self._gone = {tag for tag, stays in zip(self._tags, kept, strict=True) if not stays}
         self._shared = self._told_apart_by_nothing(kept, self._gone)
         return self._gone
+
+    def _oldest_first(self) -> Iterator[int]:
+        """The places of all, the lists one after the other."""
+        for first, end in pairwise([*self._lists, len(self._kinds)]):
+            yield from range(end - 1, first - 1, -1)
 
     def _told_apart_by_nothing(self, kept: bytearray, gone: set[int]) -> Counter[int]:
         """The tags of which some go and some stay, with how many go."""
