@@ -29,6 +29,7 @@ from tidegate.facts.planned import (
     TaskMeasured,
 )
 from tidegate.facts.planned import Plan as IntervalPlan
+from tidegate.facts.relief import Relief, Relieved, Selected
 from tidegate.facts.scheduled import Acted, EntryRow, EntryShown, Leader, Schedule
 from tidegate.facts.seen import CensusSeen, Cost, TaskCount
 from tidegate.facts.simulated import (
@@ -90,6 +91,9 @@ JSON_SECTIONS = {
     "`tidegate lint --json`": Lint,
     "judged entries": EntryReport,
     "schedulers": SchedulerReport,
+    "`tidegate purge --json`": Relieved,
+    "selected": Selected,
+    "`tidegate relief list --json`": Relief,
 }
 
 
