@@ -109,6 +109,9 @@ RELIEF_STEP = Script("door", "words", "marks", "firings", "relief/words", "relie
 RELIEF_FRONT, RELIEF_RESTORE = (Script("door", "relief/words", f"relief/{name}") for name in ("front", "restore"))
 #: Releases locks of other tools.
 RELIEF_UNLOCK = Script("relief/unlock")
+#: Put back what a dead worker holds: without a guard, and with one.
+RELIEF_PUT_BACK = Script("door", "relief/put_back")
+RELIEF_RESTORE = Script("relief/held", "words", "marks", "firings", "hands", "restore")
 
 
 def run_by(ask: Callable[..., list[Any]], script: Script, keys: Sequence[str], *calls: Sequence[Argument]) -> list[Any]:

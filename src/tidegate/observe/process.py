@@ -58,6 +58,23 @@ def process_in(said: Any) -> Process | None:
         return None
 
 
+def node_in(said: Any) -> str:
+    """The node that a JSON with `node` names; empty for anything else."""
+    try:
+        return str(json.loads(said)["node"])
+    except (ValueError, TypeError, KeyError, RecursionError):
+        return ""
+
+
+def spoke_at(said: Any) -> float:
+    """When a JSON with `at` was written, in seconds; 0 for anything else."""
+    try:
+        at = json.loads(said)["at"]
+        return float(at) if isinstance(at, (int, float)) else 0.0
+    except (ValueError, TypeError, KeyError, RecursionError):
+        return 0.0
+
+
 def machine() -> str:
     """Where a process id means the same."""
     return "|".join((socket.gethostname(), _line(_PROC / "sys/kernel/random/boot_id"), _namespace()))
