@@ -45,6 +45,11 @@ def moves(command: Command) -> Command:
     return having((_BACKUP, _STALL, _YES), command)
 
 
+def puts_back(command: Command) -> Command:
+    """Options of a command that puts messages into a queue."""
+    return having((_STALL, _YES), command)
+
+
 def goes_on(command: Command) -> Command:
     """Options of a command that goes on with an act."""
     return having((_REVOKE, _YES), command)

@@ -6,6 +6,7 @@ from typing import Any
 
 import click
 
+from tidegate.cli.acting import puts_back
 from tidegate.cli.options import Target, reads_broker
 from tidegate.cli.render import console, safe
 from tidegate.cli.table import Column, print_table
@@ -27,14 +28,7 @@ from tidegate.units import count, duration, plural, size
 @click.option("--max-depth", type=click.IntRange(1), help="Wait while so many messages or more are in the queue.")
 @click.option("--skip-expired", is_flag=True, help="Leave out messages whose expiry has passed.")
 @click.option("--salvage", is_flag=True, help="Read what is whole in a damaged file.")
-@click.option(
-    "--max-stall-ms",
-    type=click.FloatRange(0, min_open=True),
-    default=5.0,
-    show_default=True,
-    help="Nobody else may wait longer for the server because of us.",
-)
-@click.option("--yes", is_flag=True, help="Do it; without this, only say what would be done.")
+@puts_back
 def restore(target: Target, file: Path, yes: bool, as_json: bool, verbose: bool, **wish: Any) -> None:
     """Put the messages of the backup FILE behind what waits in their queue, oldest first, priorities and ETA kept.
 
@@ -42,8 +36,8 @@ def restore(target: Target, file: Path, yes: bool, as_json: bool, verbose: bool,
     any moment, `tidegate relief resume` goes on without losing or doubling one.
 
     \b
-    tidegate restore celery.tgb redis://localhost:6379/0
-    tidegate restore celery.tgb --rate 200 --max-depth 10000 --yes
+    tidegate restore celery.tidegate redis://localhost:6379/0
+    tidegate restore celery.tidegate --rate 200 --max-depth 10000 --yes
     """
     from tidegate import relieving
     from tidegate.cli.progress import counting, stopping_early
