@@ -1,6 +1,6 @@
 """`tidegate restore`: a backup, put back into a queue."""
 
-from dataclasses import replace
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -39,14 +39,7 @@ def restore(target: Target, file: Path, yes: bool, as_json: bool, verbose: bool,
     tidegate restore celery.tidegate redis://localhost:6379/0
     tidegate restore celery.tidegate --rate 200 --max-depth 10000 --yes
     """
-    from tidegate import relieving
-    from tidegate.cli.progress import counting, stopping_early
-
-    how = replace(relieving.DRY, yes=yes, timeout_s=target.timeout_s)
-    with counting(f"{'Restoring' if yes else 'Reading'} {file.name}") as progress, stopping_early() as stop:
-        found = relieving.restore(
-            target.address(), file, relieving.Wish(**wish), replace(how, progress=progress), stop=stop
-        )
+    found = _run(target, file, yes, wish)
     if as_json:
         from tidegate.document import document
 
@@ -55,6 +48,24 @@ def restore(target: Target, file: Path, yes: bool, as_json: bool, verbose: bool,
         _show(found)
     if found.state is State.INTERRUPTED:
         raise SystemExit(EXIT_INTERRUPTED)
+
+
+def _run(target: Target, file: Path, yes: bool, wish: dict[str, Any]) -> Restored:
+    from tidegate import relieving
+    from tidegate.cli.progress import counting, stopping_early
+
+    # A dry run has nothing to bring to an end: there Ctrl-C simply stops it.
+    stopping = stopping_early() if yes else nullcontext(lambda: False)
+    label = f"{'Restoring' if yes else 'Reading'} {file.name}"
+    try:
+        with counting(label) as progress, stopping as stop:
+            how = relieving.How(yes=yes, timeout_s=target.timeout_s, progress=progress)
+            return relieving.restore(target.address(), file, relieving.Wish(**wish), how, stop=stop)
+    except KeyboardInterrupt:
+        if not yes:
+            raise
+        click.echo("tidegate: interrupted; tidegate relief list says how to go on", err=True)
+        raise SystemExit(EXIT_INTERRUPTED) from None
 
 
 def _show(found: Restored) -> None:
