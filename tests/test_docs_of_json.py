@@ -5,6 +5,7 @@ from dataclasses import fields
 import pytest
 
 from test_docs import first_cells, section
+from tidegate.facts.backups import BackedUp, Damaged, Inspected, Restored
 from tidegate.facts.diagnosis import (
     BrokerReport,
     Diagnosis,
@@ -70,6 +71,10 @@ JSON_SECTIONS = {
     "`tidegate peek --json`": Message,
     "`tidegate census --json`": CensusSeen,
     "by_task": TaskCount,
+    "`tidegate backup --json`": BackedUp,
+    "`tidegate inspect --json`": Inspected,
+    "damage": Damaged,
+    "`tidegate restore --json`": Restored,
     "`tidegate plan --json`": IntervalPlan,
     "pools": PoolPlan,
     "entries": EntryPlan,

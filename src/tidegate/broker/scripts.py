@@ -106,8 +106,8 @@ RELIEF_BEGIN, RELIEF_CLAIM = Script("relief/words", "relief/begin"), Script("rel
 RELIEF_NOTE, RELIEF_GATHER = Script("relief/words", "relief/note"), Script("relief/words", "relief/gather")
 RELIEF_SWAP, RELIEF_SPLICE = (Script("door", "relief/words", f"relief/{name}") for name in ("swap", "splice"))
 RELIEF_STEP = Script("door", "words", "marks", "firings", "relief/words", "relief/step")
-RELIEF_FRONT, RELIEF_RESTORE = (Script("door", "relief/words", f"relief/{name}") for name in ("front", "restore"))
 RELIEF_NEWEST = Script("door", "relief/words", "relief/newest")
+RELIEF_FRONT, RELIEF_FEED = (Script("door", "relief/words", f"relief/{name}") for name in ("front", "feed"))
 #: Releases locks of other tools.
 RELIEF_UNLOCK = Script("relief/unlock")
 #: Put back what a dead worker holds: without a guard, and with one.
