@@ -18,6 +18,7 @@ _COMMANDS = {
     "purge": "Remove exactly what a filter selects from a queue; the rest stays in its order.",
     "move": "Move what a filter selects to another queue.",
     "dedupe": "Leave one message of each task and arguments.",
+    "unacked": "What workers hold; what dead ones hold is put back at once.",
     "relief": "The acts on queues: what was done, and how it is ended or taken back.",
     "simulate": "What would happen: other intervals, policies, hosts, or a fleet of any size.",
     "demo": "The story, played: a queue grows, and the doctor explains it.",

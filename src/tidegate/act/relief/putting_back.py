@@ -128,30 +128,40 @@ def _of_all(broker: Broker, listening: Listening | None) -> Found:
     workers = see_workers(broker)
     verdicts = judge_workers(broker, workers, listening)
     rows, dead = _held_by(broker, workers, verdicts.dead)
-    held = unacked.count(broker)
-    if len(rows) == held:
-        return Found(rows, dead, ())
-    alive = [worker for worker in workers if worker.id in verdicts.others]
-    owned = {
-        (row.tag, row.score) for taken in unacked.took(broker, [one.id for one in alive]).values() for row in taken
-    }
-    owned |= {(row.tag, row.score) for row in rows}
-    others = [row for portion in unacked.portions(broker) for row in portion if (row.tag, row.score) not in owned]
+    kept, others = _others(broker, rows, [worker.id for worker in workers if worker.id in verdicts.others])
+    notes = (f"{plural(kept, 'message')} stay: workers hold them that are not proved dead",) if kept else ()
     why_not = nobody_holds(broker, listening) if others else ""
-    if not why_not:
-        everything = sorted([*rows, *others], key=lambda row: -row.score)
-        return Found(everything, (*dead, *_nobody(others)), ())
-    if not rows:
+    if others and not why_not:
+        return Found(sorted([*rows, *others], key=lambda row: -row.score), (*dead, *_nobody(others)), notes)
+    if others and not rows:
         raise Refused(
             f"of {plural(len(others), 'held message')} it is not recorded who holds them, and {why_not}. A proof is that "
             f"nobody is connected who could: stop workers and publishers of this database, or wait for the visibility timeout"
         )
-    return Found(rows, dead, (f"{plural(len(others), 'message')} stay: who holds them is not recorded, and {why_not}",))
+    if others:
+        notes += (f"{plural(len(others), 'message')} stay: who holds them is not recorded, and {why_not}",)
+    return Found(rows, dead, notes)
+
+
+def _others(broker: Broker, rows: Sequence[Taken], alive: Sequence[str]) -> tuple[int, list[Taken]]:
+    """How many messages those hold that are not proved dead, and those of which nobody knows who holds them."""
+    if len(rows) == unacked.count(broker):
+        return 0, []
+    of_dead = {(row.tag, row.score) for row in rows}
+    of_alive = {(row.tag, row.score) for taken in unacked.took(broker, alive).values() for row in taken}
+    kept, others = 0, []
+    for portion in unacked.portions(broker):
+        for row in portion:
+            if (row.tag, row.score) in of_alive:
+                kept += 1
+            elif (row.tag, row.score) not in of_dead:
+                others.append(row)
+    return kept, others
 
 
 def _nobody(others: Sequence[Taken]) -> tuple[DeadWorker, ...]:
     why = "no other client is connected to the database, so nobody holds them"
-    return (DeadWorker(worker="", node="", why=why, messages=len(others)),) if others else ()
+    return (DeadWorker(worker="", node="", why=why, messages=len(others)),)
 
 
 def _held_by(
