@@ -10,16 +10,20 @@ from pathlib import Path
 from typing import Any, Literal
 
 from tidegate.act.relief import acts as journal
-from tidegate.act.relief import engine, putting
+from tidegate.act.relief import backing, engine, putting, restoring
 from tidegate.act.relief.arriving import arrival_of
 from tidegate.act.relief.engine import After, Order, Progress
 from tidegate.act.relief.looking import look_over
 from tidegate.act.relief.pace import MAX_STALL_MS
 from tidegate.act.relief.releasing import Releasing
+from tidegate.act.relief.restoring import Wish
+from tidegate.backup.packing import Codec
 from tidegate.broker.address import Address
 from tidegate.broker.client import Broker, connect
 from tidegate.errors import Refused, UsageError
+from tidegate.facts.backups import BackedUp, Inspected, Restored
 from tidegate.facts.relief import Act, Filter, Relief, Relieved
+from tidegate.observe.backups import inspect_file
 from tidegate.observe.peek import lists_of
 from tidegate.units import count, plural
 
@@ -44,7 +48,7 @@ class How:
     revoke: bool = False
 
 
-DRY = How()
+DRY, ALL = How(), Wish()
 
 
 def purge(address: Address, queue: str, wanted: Filter, how: How = DRY) -> Relieved:
@@ -90,17 +94,54 @@ def resume(address: Address, id_: str, how: How = DRY) -> Relieved:
         return _as_it_is(row)
     if row.act is Act.UNDO:
         return putting.resume_undo(address, id_, timeout_s=how.timeout_s, progress=how.progress)
+    if row.act is Act.RESTORE:
+        return restoring.relieved(restoring.resume(address, id_, timeout_s=how.timeout_s, progress=how.progress))
     return engine.resume(address, id_, timeout_s=how.timeout_s, progress=how.progress, after=_after(how))
 
 
 def rollback(address: Address, id_: str, how: How = DRY) -> Relieved:
-    """Puts back what an interrupted act took away, in its place."""
+    """Puts back what an interrupted act took away, in its place; a restore ends where it is."""
+    if how.yes and show(address, id_, timeout_s=how.timeout_s).act is Act.RESTORE:
+        return restoring.relieved(restoring.give_up(address, id_, timeout_s=how.timeout_s))
     return _or_as_it_is(address, id_, how, putting.rollback)
 
 
 def undo(address: Address, id_: str, how: How = DRY) -> Relieved:
     """Puts what a finished act removed in front of its queue again, from its backup."""
     return _or_as_it_is(address, id_, how, putting.undo)
+
+
+def backup(
+    address: Address,
+    queue: str,
+    path: Path,
+    *,
+    zstd: bool = False,
+    timeout_s: float = 5.0,
+    progress: Progress | None = None,
+) -> BackedUp:
+    """Copies what waits in the queue to a new file, while it is in use; writes nothing to the broker.
+
+    Raises Refused where the file can't be made or an act has the queue; NothingFound for a queue that is not there.
+    """
+    codec = Codec.ZSTD if zstd else Codec.ZLIB
+    return backing.back_up(address, queue, path, codec=codec, timeout_s=timeout_s, progress=progress)
+
+
+def inspect(
+    path: Path, number: int = 3, *, newest: bool = False, salvage: bool = False, progress: Progress | None = None
+) -> Inspected:
+    """The census of a backup and some of its messages. Raises NotABackup, and Damaged unless it is to salvage."""
+    return inspect_file(path, number, newest=newest, salvage=salvage, progress=progress)
+
+
+def restore(
+    address: Address, path: Path, wish: Wish = ALL, how: How = DRY, *, stop: Callable[[], bool] = lambda: False
+) -> Restored:
+    """Puts a backup behind what waits in its queue or another, each message once; `stop` interrupts it."""
+    if not how.yes:
+        return restoring.look_at(address, path, wish, timeout_s=how.timeout_s, progress=how.progress)
+    return restoring.put_back(address, path, wish, timeout_s=how.timeout_s, progress=how.progress, stop=stop)
 
 
 def _or_as_it_is(address: Address, id_: str, how: How, act: Callable[..., Relieved]) -> Relieved:
@@ -168,13 +209,18 @@ def _must_make_sense(wanted: Filter) -> None:
 
 
 __all__: Sequence[str] = [
+    "ALL",
     "DRY",
     "How",
     "Keep",
+    "Wish",
     "acts",
+    "backup",
     "dedupe",
+    "inspect",
     "move",
     "purge",
+    "restore",
     "resume",
     "rollback",
     "show",

@@ -9,6 +9,7 @@ from tidegate.backup.batch import Batch
 from tidegate.backup.contents import Contents, Entry, contents_of, load
 from tidegate.backup.frame import FILE_BYTES, HEADER, MARK, VERSION, version_of
 from tidegate.backup.header import Header, Trailer
+from tidegate.backup.packing import NO_ZSTD, can_do
 from tidegate.backup.scan import Damage, Frame, OpenFile, frame_at
 from tidegate.errors import Damaged, NotABackup
 from tidegate.units import count
@@ -44,6 +45,7 @@ class BackupReader:
         source = _opened(path)
         try:
             contents = _known(path, source, salvage=salvage)
+            _demand_codecs(path, contents)
             if not salvage:
                 _demand_whole(path, contents, unsealed=unsealed)
         except BaseException:
@@ -179,6 +181,12 @@ def _demand_whole(path: Path, contents: Contents, *, unsealed: bool) -> None:
     if contents.trailer is None and not unsealed:
         why = "it ends without its trailer: whoever wrote it did not come to the end, or it was cut"
         raise damaged(path, Damage(contents.end, why, contents.next_number), contents)
+
+
+def _demand_codecs(path: Path, contents: Contents) -> None:
+    if not all(can_do(entry.frame.head.codec) for entry in contents.entries):
+        message = f"{path} can't be opened: {NO_ZSTD}"
+        raise NotABackup(message)
 
 
 def _has_frames(source: OpenFile, *, salvage: bool) -> bool:

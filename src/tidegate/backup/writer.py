@@ -18,7 +18,7 @@ from tidegate.backup.batch import Batch
 from tidegate.backup.contents import Contents, Entry, contents_of, cut, lies_beyond, load
 from tidegate.backup.frame import BATCH, CUT, HEADER, NONCE_BYTES, TRAILER, Head, file_start, packed
 from tidegate.backup.header import Cut, Header, Trailer, to_json
-from tidegate.backup.packing import Codec, Packed, message_bytes, pack
+from tidegate.backup.packing import NO_ZSTD, Codec, Packed, can_do, message_bytes, pack
 from tidegate.backup.reader import damaged, demand_ours
 from tidegate.backup.scan import Frame, OpenFile
 from tidegate.errors import Refused
@@ -48,6 +48,8 @@ class BackupWriter:
         Raises Refused where the file is there already, where the directory is not or can't be written, and where
         there is less room than `expected_bytes`; then nothing is left behind.
         """
+        if not can_do(codec):
+            raise Refused(NO_ZSTD)
         _demand_room(path, expected_bytes)
         file = _created(path)
         writer = cls(path, file, Contents(header=header), codec)

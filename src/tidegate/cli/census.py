@@ -41,10 +41,11 @@ def census(target: Target, queue: str, sampled: bool, as_json: bool, verbose: bo
 
         click.echo(to_json(document(result)))
     else:
-        _show(result)
+        show_census(result)
 
 
-def _show(result: CensusSeen) -> None:
+def show_census(result: CensusSeen) -> None:
+    """The census as a table, with how it was counted."""
     out = console()
     how = "counted exactly" if result.exact else f"estimated from {count(result.looked_at)} ({result.reach})"
     out.print(safe(f"{result.queue}: {plural(result.messages, 'message')}, {how}", "bold"))

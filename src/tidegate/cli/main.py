@@ -21,6 +21,9 @@ _COMMANDS = {
     "unacked": "What workers hold; what dead ones hold is put back at once.",
     "relief": "The acts on queues: what was done, and how it is ended or taken back.",
     "simulate": "What would happen: other intervals, policies, hosts, or a fleet of any size.",
+    "backup": "A queue, copied to a file while it is in use.",
+    "restore": "A backup, put back into a queue, each message once.",
+    "inspect": "What a backup holds.",
     "demo": "The story, played: a queue grows, and the doctor explains it.",
 }
 

@@ -265,7 +265,7 @@ def _busy(queue: str, other: str) -> Refused:
 
 
 def _explained(broker: Broker, refusal: Refusal) -> CannotLook | Refused:
-    if "OOM" in refusal.why:
+    if "OOM" in refusal.why or "'maxmemory'" in refusal.why:
         return Refused("the server is at its memory limit and takes no write: tidegate rescue makes room")
     why = refused(broker, "EVALSHA", refusal).why
     return AccessDenied(why) if refusal.denied else CannotLook(why)

@@ -13,13 +13,14 @@ from tidegate.facts.seen import Step
 from tidegate.facts.unknown import Maybe, Unknown, known
 from tidegate.observe.flow import FlowMeter
 
-#: How long arrivals are counted.
+#: How long arrivals are counted, and after what time so many of them are enough.
 WINDOW_S = 3.0
+_ENOUGH_S, _ENOUGH = 1.0, 150
 _LOOKED_AT = 50
 
 
 def arrival_of(
-    broker: Broker, queue: str, keys: Sequence[str], wanted: Filter, window_s: float = WINDOW_S
+    broker: Broker, queue: str, keys: Sequence[str], wanted: Filter, window_s: float | None = None
 ) -> Maybe[float]:
     """Messages a second that arrive in the queue, rather too many than too few, so that ages come out too low.
 
@@ -27,11 +28,13 @@ def arrival_of(
     """
     if wanted.older_than_s is None or all(_is_stamped(broker, key) for key in keys):
         return Unknown("not asked for")
-    meter = FlowMeter(broker, {queue: keys})
+    meter, whole_s = FlowMeter(broker, {queue: keys}), WINDOW_S if window_s is None else window_s
     began = time.monotonic()
-    while (at_s := time.monotonic() - began) < window_s:
+    while (at_s := time.monotonic() - began) < whole_s:
         meter.poll(at_s)
-        time.sleep(min(meter.interval_s, max(0.0, window_s - at_s)))
+        if at_s > _ENOUGH_S and sum(step.arrivals for step in meter.flows()[queue].steps) > _ENOUGH:
+            break
+        time.sleep(min(meter.interval_s, max(0.0, whole_s - at_s)))
     meter.poll(at_s)
     seen = meter.flows()[queue]
     return seen.problem if seen.problem is not None else _rate(seen.steps)

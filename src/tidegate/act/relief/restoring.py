@@ -53,19 +53,25 @@ class Wish:
     max_stall_ms: float = MAX_STALL_MS
 
 
-def look_at(address: Address, path: Path, wish: Wish, *, timeout_s: float = 5.0) -> Restored:
+def look_at(
+    address: Address, path: Path, wish: Wish, *, timeout_s: float = 5.0, progress: Progress | None = None
+) -> Restored:
     """What would be put back; reads the file and the queue, and writes nothing."""
     began_s = time.monotonic()
     with BackupReader.open(path, salvage=wish.salvage) as reader, connect(address, timeout_s) as broker:
         source = _source(reader, path, wish)
         to = wish.to or source
+        _must_be_a_queue(broker, to)
         sieve, counting, found = _sieve(broker, to, wish), Counting(time.time()), Counter[str]()
+        total = reader.count_of(source)
         for batch in _of(reader, source):
             sifted = sieve.sift(batch.elements)
             counting.add(sifted.goes)
             found.update(
                 messages=len(batch.elements), goes=len(sifted.goes), there=sifted.there, expired=sifted.expired
             )
+            if progress is not None:
+                progress(found["messages"], max(total, found["messages"]))
         return Restored(
             id="",
             queue=to,
