@@ -44,6 +44,7 @@ from tidegate.facts.simulated import (
     Spread,
     TaskSimulated,
 )
+from tidegate.facts.unacked import DeadWorker, HeldMessage, PutBack
 
 #: The section of json.md for every dataclass of the machine output.
 JSON_SECTIONS = {
@@ -60,6 +61,9 @@ JSON_SECTIONS = {
     "gated workers": WorkerGated,
     "fleet": FleetReport,
     "`tidegate gate status --json`": GateStatus,
+    "`tidegate unacked list --json`": HeldMessage,
+    "`tidegate unacked put-back --json`": PutBack,
+    "dead workers": DeadWorker,
     "`tidegate gate journal --json`": JournalEntry,
     "`tidegate schedule list --json`": Schedule,
     "leader": Leader,

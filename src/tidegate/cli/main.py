@@ -19,6 +19,7 @@ _COMMANDS = {
     "move": "Move what a filter selects to another queue.",
     "dedupe": "Leave one message of each task and arguments.",
     "drain-newest": "Let workers take the newest messages first for a while.",
+    "unacked": "What workers hold; what dead ones hold is put back at once.",
     "relief": "The acts on queues: what was done, and how it is ended or taken back.",
     "backup": "A queue, copied to a file while it is in use.",
     "restore": "A backup, put back into a queue, each message once.",
