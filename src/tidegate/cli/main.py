@@ -19,11 +19,13 @@ _COMMANDS = {
     "move": "Move what a filter selects to another queue.",
     "dedupe": "Leave one message of each task and arguments.",
     "drain-newest": "Let workers take the newest messages first for a while.",
+    "unacked": "What workers hold; what dead ones hold is put back at once.",
     "relief": "The acts on queues: what was done, and how it is ended or taken back.",
-    "simulate": "What would happen: other intervals, policies, hosts, or a fleet of any size.",
     "backup": "A queue, copied to a file while it is in use.",
     "restore": "A backup, put back into a queue, each message once.",
     "inspect": "What a backup holds.",
+    "keep": "Puts what is over the bounds on disk, and brings it back in order.",
+    "simulate": "What would happen: other intervals, policies, hosts, or a fleet of any size.",
     "demo": "The story, played: a queue grows, and the doctor explains it.",
 }
 
