@@ -30,6 +30,7 @@ from tidegate.facts.planned import (
     TaskMeasured,
 )
 from tidegate.facts.planned import Plan as IntervalPlan
+from tidegate.facts.relief import Relief, Relieved, Selected
 from tidegate.facts.scheduled import Acted, EntryRow, EntryShown, Leader, Schedule
 from tidegate.facts.seen import CensusSeen, Cost, TaskCount
 from tidegate.facts.simulated import (
@@ -43,6 +44,7 @@ from tidegate.facts.simulated import (
     Spread,
     TaskSimulated,
 )
+from tidegate.facts.unacked import DeadWorker, HeldMessage, PutBack
 
 #: The section of json.md for every dataclass of the machine output.
 JSON_SECTIONS = {
@@ -59,6 +61,9 @@ JSON_SECTIONS = {
     "gated workers": WorkerGated,
     "fleet": FleetReport,
     "`tidegate gate status --json`": GateStatus,
+    "`tidegate unacked list --json`": HeldMessage,
+    "`tidegate unacked put-back --json`": PutBack,
+    "dead workers": DeadWorker,
     "`tidegate gate journal --json`": JournalEntry,
     "`tidegate schedule list --json`": Schedule,
     "leader": Leader,
@@ -95,6 +100,9 @@ JSON_SECTIONS = {
     "`tidegate lint --json`": Lint,
     "judged entries": EntryReport,
     "schedulers": SchedulerReport,
+    "`tidegate purge --json`": Relieved,
+    "selected": Selected,
+    "`tidegate relief list --json`": Relief,
 }
 
 

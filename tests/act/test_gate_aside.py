@@ -1,15 +1,21 @@
 """While an act of relief has a queue, what is set aside of it waits: for its bounds, its marks, and its firings."""
 
 import json
+from contextlib import suppress
 
 import pytest
 from overlap_lua import Place, Told, child, root
 
 from gatehouse import Given, ids
 from gatehouse import gated as gatehouse
+from tidegate.act.relief import filtering
+from tidegate.act.relief.engine import Order, carry_out
+from tidegate.backup.reader import BackupReader
+from tidegate.broker.address import parse_address
 from tidegate.broker.relief import ASIDE, LATER, hidden_list, key_of
 from tidegate.errors import QueueFull
 from tidegate.facts.gate import Bound, Outcome, Overflow
+from tidegate.facts.relief import Filter
 
 HALVES = [ASIDE, LATER]
 
@@ -143,3 +149,37 @@ def test_a_firing_stays_open_while_its_messages_are_set_aside(place):
     place.later(600)
     assert place.admits(root(overlap="skip"))
     assert json.loads(place.client.hget(place.key("firings"), "e"))
+
+
+def test_a_full_queue_that_drops_its_head_loses_nothing_else_while_an_act_goes_through_it(
+    broker_url, tmp_path, monkeypatch
+):
+    """Everything published is kept in its order, or in the backup, or in the journal of what was dropped."""
+    backup, published = tmp_path / "q.backup", []
+    with gatehouse(broker_url, q=Bound(max_length=2000, overflow=Overflow.DROP_HEAD)) as gate:
+
+        def publish(many):
+            for _ in range(many):
+                # Those that can't be dropped stand between the others.
+                retry = {"exempt": "retry", "retries": 1} if len(published) % 300 == 299 else {}
+                with suppress(QueueFull):
+                    gate.publish(len(published), kind="go" if len(published) % 2 else "stay", **retry)
+                    published.append(str(len(published)))
+
+        publish(2000)
+        steps = filtering.paced
+
+        def busy(*call):
+            publish(200)
+            return steps(*call)
+
+        monkeypatch.setattr(filtering, "paced", busy)
+        wanted = Filter(headers={"kind": "go"})
+        done = carry_out(parse_address(broker_url), Order(queue="q", wanted=wanted, backup=backup))
+        kept, dropped = gate.waiting(), [line["id"] for line in gate.journal() if line["what"] == "dropped_head"]
+        with BackupReader.open(backup) as reader:
+            gone = [json.loads(one)["headers"]["id"] for batch in reader.batches() for one in batch.elements]
+    assert sorted([*kept, *gone, *dropped], key=int) == published
+    assert kept == sorted(kept, key=int)
+    assert done.removed == len(gone) > 0
+    assert len(dropped) > 0

@@ -130,6 +130,16 @@ def test_dedupe_leaves_one_of_each_the_oldest_or_the_newest(filled, broker_url):
     assert tags(filled, "celery") == ["p1", "p4", "p5", "p6"]
 
 
+@pytest.mark.parametrize("keep", ["oldest", "newest"])
+def test_of_repeats_in_several_priorities_the_urgent_one_stays(keep, redis_client, broker_url):
+    for key in ("celery", URGENT, "celery\x06\x169"):
+        redis_client.lpush(key, message(f"{key}-1"), message(f"{key}-2"))
+    expected = "celery-1" if keep == "oldest" else "celery-2"
+    assert counted(call("dedupe", "celery", broker_url, "--keep", keep, "--json")) == (6, 5, 1)
+    assert counted(call("dedupe", "celery", broker_url, "--keep", keep, "--yes", "--no-backup", "--json")) == (6, 5, 1)
+    assert (tags(redis_client, "celery"), redis_client.llen(URGENT)) == ([expected], 0)
+
+
 @pytest.mark.parametrize("protocol_1_first", [True, False])
 def test_messages_of_protocol_1_are_meant_as_well(protocol_1_first, redis_client, broker_url):
     pushed = [message_of_protocol_1("old", FLUSH, [1]), message("new", FLUSH, [1]), b"{"]

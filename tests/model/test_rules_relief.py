@@ -25,7 +25,7 @@ def aside(**changes):
     Row("no act has a queue", a_look(a_queue("mail"), a_queue()), OK, ["No queue is set aside."]),
     Row(
         "an act is at work", aside(), INFO,
-        ["celery has been set aside by purge 7f3a since 2 minutes, with 100 messages: it is at work."],
+        ["celery has been set aside by purge 7f3a for 2 minutes, with 100 messages: it is at work."],
         {"queue": "celery", "id": "7f3a", "aside": 100, "started_by": "ann@ops"}, remedy=None,
     ),
     Row(
@@ -38,6 +38,8 @@ def aside(**changes):
         ["celery has been set aside by an act 7f3a, with 100 messages"], remedy="resume 7f3a"),
     Row("an id that came from outside is one word of the command", aside(id="a b", interrupted=True), CRITICAL,
         remedy="resume 'a b'"),
+    Row("an id names its act", aside(id="purge-2611", interrupted=True), CRITICAL, ["set aside by purge-2611 for"],
+        remedy="resume purge-2611"),
     Row("whether it goes on can't be told", aside(interrupted=HIDDEN), INFO, unknown=["interrupted"]),
     Row("who has the queue can't be read", a_look(a_queue().aside(HIDDEN)), INFO, unknown=["set_aside"]),
 )  # fmt: skip

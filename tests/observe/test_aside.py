@@ -67,10 +67,22 @@ def test_a_census_counts_what_is_aside(broker_url, acted):
     assert census.messages == 9
 
 
+def test_a_queue_that_no_binding_names_is_found_by_the_act_that_has_it_and_its_weight_is_counted_once(
+    broker_url, acted
+):
+    acted.delete("celery")
+    with connect(parse_address(broker_url)) as broker:
+        look = take_look(broker, Options(window_s=0.05))
+    [queue] = look.queues
+    assert (queue.name, queue.depth) == ("celery", 6)
+    of_ours = sum(family.bytes for family in look.keyspace.families if family.name == "tidegate")
+    assert of_ours < queue.bytes
+
+
 def test_rates_are_not_made_of_what_the_act_moves(broker_url, acted):
     with connect(parse_address(broker_url)) as broker:
         look = take_look(broker, Options(window_s=0.05, queues=["celery"]))
-    assert look.flows["celery"].problem == Unknown("purge a1 moves its messages")
+    assert look.flows["celery"].problem == Unknown("the act a1 moves its messages")
     assert look.censuses["celery"].messages == 9
 
 

@@ -27,8 +27,8 @@ class Taken(NamedTuple):
 
 
 def count(broker: Broker) -> int:
-    """How many messages are held; one ZCARD."""
-    return int(_answered(broker, "ZCARD", broker.one("ZCARD", broker.layout.unacked_index_key())))
+    """How many messages are held; one HLEN."""
+    return int(_answered(broker, "HLEN", broker.one("HLEN", broker.layout.unacked_key())))
 
 
 def portions(broker: Broker, size: int = PORTION) -> Iterator[list[Taken]]:

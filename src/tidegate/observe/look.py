@@ -161,7 +161,7 @@ def _watch(meter: FlowMeter, ear: EventEar, window_s: float, progress: Progress 
 def _undisturbed(flows: Mapping[str, FlowSeen], queues: Iterable[QueueSeen]) -> dict[str, FlowSeen]:
     """The flows, save those of queues that an act has: what it moves looks like messages that come and leave."""
     acts = {queue.name: queue.set_aside for queue in queues if isinstance(queue.set_aside, SetAside)}
-    moved = {name: Unknown(f"{aside.act or 'an act'} {aside.id} moves its messages") for name, aside in acts.items()}
+    moved = {name: Unknown(f"the act {aside.id} moves its messages") for name, aside in acts.items()}
     return {name: FlowSeen(problem=moved[name]) if name in moved else flow for name, flow in flows.items()}
 
 

@@ -7,7 +7,7 @@ redelivered as Kombu does it; a guarded one takes its mark again, or is dropped 
 
 import difflib
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
 from typing import Any, NamedTuple
@@ -104,15 +104,15 @@ def _of_worker(broker: Broker, node: str, listening: Listening | None) -> Found:
     mine = [worker for worker in workers if worker.node == node]
     if not mine:
         raise NothingFound(_unknown_worker(node, workers))
-    verdicts = judge_workers(broker, mine, listening)
-    if not verdicts.dead:
+    held = _held_by(broker, mine)
+    verdicts = judge_workers(broker, [worker for worker in mine if worker.id in held], listening)
+    if held and not verdicts.dead:
         why = "; ".join(dict.fromkeys(verdicts.others.values()))
         raise Refused(
             f"{node} is not proved dead: {why}. A proof is its process gone, seen on its own machine, or from another one "
             f"15 s of silence; then try again"
         )
-    rows, dead = _held_by(broker, mine, verdicts.dead)
-    return Found(rows, dead, ())
+    return Found(*_left_by(mine, held, verdicts.dead), ())
 
 
 def _unknown_worker(node: str, workers: Sequence[Worker]) -> str:
@@ -126,47 +126,55 @@ def _unknown_worker(node: str, workers: Sequence[Worker]) -> str:
 
 def _of_all(broker: Broker, listening: Listening | None) -> Found:
     workers = see_workers(broker)
-    verdicts = judge_workers(broker, workers, listening)
-    rows, dead = _held_by(broker, workers, verdicts.dead)
-    held = unacked.count(broker)
-    if len(rows) == held:
-        return Found(rows, dead, ())
-    alive = [worker for worker in workers if worker.id in verdicts.others]
-    owned = {
-        (row.tag, row.score) for taken in unacked.took(broker, [one.id for one in alive]).values() for row in taken
-    }
-    owned |= {(row.tag, row.score) for row in rows}
-    others = [row for portion in unacked.portions(broker) for row in portion if (row.tag, row.score) not in owned]
-    why_not = nobody_holds(broker, listening) if others else ""
+    held = _held_by(broker, workers)
+    verdicts = judge_workers(broker, [worker for worker in workers if worker.id in held], listening)
+    rows, dead = _left_by(workers, held, verdicts.dead)
+    kept = sum(len(held[id_]) for id_ in verdicts.others)
+    notes: tuple[str, ...] = (
+        (f"left alone, for workers not proved dead hold them: {plural(kept, 'message')}",) if kept else ()
+    )
+    others = _others(broker, {(row.tag, row.score) for own in held.values() for row in own})
+    if not others:
+        return Found(rows, dead, notes)
+    why_not = nobody_holds(broker, listening)
     if not why_not:
-        everything = sorted([*rows, *others], key=lambda row: -row.score)
-        return Found(everything, (*dead, *_nobody(others)), ())
+        return Found(sorted([*rows, *others], key=lambda row: -row.score), (*dead, _nobody(others)), notes)
+    unknown = f"of {plural(len(others), 'held message')} it is not recorded who holds them, and {why_not}"
     if not rows:
         raise Refused(
-            f"of {plural(len(others), 'held message')} it is not recorded who holds them, and {why_not}. A proof is that "
-            f"nobody is connected who could: stop workers and publishers of this database, or wait for the visibility timeout"
+            f"{unknown}. A proof is that nobody is connected who could: stop workers and publishers of this database, or "
+            f"wait for the visibility timeout"
         )
-    return Found(rows, dead, (f"{plural(len(others), 'message')} stay: who holds them is not recorded, and {why_not}",))
+    return Found(rows, dead, (*notes, f"left alone: {unknown}"))
 
 
-def _nobody(others: Sequence[Taken]) -> tuple[DeadWorker, ...]:
+def _others(broker: Broker, owned: Container[tuple[str, float]]) -> list[Taken]:
+    """The held messages of which nobody knows who holds them."""
+    return [row for portion in unacked.portions(broker) for row in portion if (row.tag, row.score) not in owned]
+
+
+def _nobody(others: Sequence[Taken]) -> DeadWorker:
     why = "no other client is connected to the database, so nobody holds them"
-    return (DeadWorker(worker="", node="", why=why, messages=len(others)),) if others else ()
+    return DeadWorker(worker="", node="", why=why, messages=len(others))
 
 
-def _held_by(
-    broker: Broker, workers: Sequence[Worker], dead: Mapping[str, str]
+def _held_by(broker: Broker, workers: Sequence[Worker]) -> dict[str, list[Taken]]:
+    """Worker id → what it took and still holds, of those that hold anything."""
+    taken = unacked.took(broker, [worker.id for worker in workers])
+    return {id_: held for id_, rows in taken.items() if (held := unacked.still_held(broker, rows))}
+
+
+def _left_by(
+    workers: Sequence[Worker], held: Mapping[str, list[Taken]], dead: Mapping[str, str]
 ) -> tuple[list[Taken], tuple[DeadWorker, ...]]:
-    """What the dead ones hold still, newest first, and how many are whose."""
-    held: list[Taken] = []
-    named = []
-    for worker in workers:
-        if worker.id in dead:
-            [rows] = unacked.took(broker, [worker.id]).values() or [[]]
-            own = unacked.still_held(broker, rows)
-            held += own
-            named.append(DeadWorker(worker=worker.id, node=worker.node, why=dead[worker.id], messages=len(own)))
-    return sorted(held, key=lambda row: -row.score), tuple(one for one in named if one.messages)
+    """What the dead ones hold, newest first, and how much is whose."""
+    rows = [row for id_ in dead for row in held[id_]]
+    named = [
+        DeadWorker(worker=worker.id, node=worker.node, why=dead[worker.id], messages=len(held[worker.id]))
+        for worker in workers
+        if worker.id in dead
+    ]
+    return sorted(rows, key=lambda row: -row.score), tuple(named)
 
 
 def _queues(broker: Broker, rows: Sequence[Taken]) -> Mapping[str, int]:

@@ -25,12 +25,12 @@ def _of_queue(queue: QueueSeen, now: float) -> Iterable[Finding]:
 
 
 def _judged(queue: str, aside: SetAside, now: float) -> Finding:
-    act = f"{aside.act or 'an act'} {aside.id}"
+    act = aside.id if aside.act and aside.id.startswith(aside.act) else f"{aside.act or 'an act'} {aside.id}"
     if not known(aside.interrupted):
         unknown = {"interrupted": aside.interrupted}
         return could_not_look("TG160", f"whether {act}, which has set {queue} aside, goes on", unknown)
     messages = sum(aside.by_priority.values())
-    since = "" if aside.started_at is None else f" since {duration(max(0.0, now - aside.started_at))}"
+    since = "" if aside.started_at is None else f" for {duration(max(0.0, now - aside.started_at))}"
     evidence = {"queue": queue, "id": aside.id, "act": aside.act, "aside": messages, "started_by": aside.who}
     sentence = f"{queue} has been set aside by {act}{since}, with {plural(messages, 'message')}"
     if not aside.interrupted:
