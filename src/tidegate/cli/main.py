@@ -16,6 +16,7 @@ _COMMANDS = {
     "schedule": "The schedule as it runs: who leads, what became of every entry; changed without a restart.",
     "lint": "What is wrong with an application's schedule, for CI.",
     "simulate": "What would happen: other intervals, policies, hosts, or a fleet of any size.",
+    "rescue": "Bring a Redis at its memory limit back to life: its newest messages go to disk, and come back in order.",
     "demo": "The story, played: a queue grows, and the doctor explains it.",
 }
 
