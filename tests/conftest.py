@@ -15,7 +15,7 @@ import redis
 from hypothesis import settings
 from kombu import pools
 
-from quiet import in_the_room
+from quiet import CALM, ORDINARY, QUIET, in_the_room
 from tidegate.demo.broker import PrivateBroker
 from tidegate.demo.processes import BEAT_READY, WORKER_READY, Guarded, celery
 
@@ -23,6 +23,9 @@ STARTS_S = 30.0
 FOREIGN = ("TIDEGATE_", "CELERY_", "DJANGO_", "SCREEN_")
 #: Names the server under test (CI runs the suite on Valkey and on Redis), so it stays.
 KEPT = "TIDEGATE_SERVER_BINARY"
+
+#: In which order tests run, by the room that they ask for.
+FIRST = (CALM, QUIET, ORDINARY)
 
 StartCelery = Callable[..., Guarded]
 
@@ -34,11 +37,26 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "suite"))
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
-    """A test marked `quiet` has the machine to itself; outside the time that pytest-timeout gives a test."""
+    """A test marked `quiet` or `calm` waits for its room; outside the time that pytest-timeout gives a test."""
     if not hasattr(item.config, "workerinput"):  # one process: there is nobody else
         return (yield)
-    with in_the_room(item.config.rootpath, alone=item.get_closest_marker("quiet") is not None):
+    with in_the_room(item.config.rootpath, _kind(item)):
         return (yield)
+
+
+def _kind(item: pytest.Item) -> str:
+    return next((kind for kind in (QUIET, CALM) if item.get_closest_marker(kind) is not None), ORDINARY)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What does not run beside everything comes first, so that the others are held up once; then what takes long.
+
+    What is long starts early: at the end it would keep one core busy and leave the others idle.
+    """
+    items.sort(
+        key=lambda item: (FIRST.index(_kind(item)), "demo" not in item.path.parts, "workers" not in item.path.parts)
+    )
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -132,7 +150,9 @@ def celery_worker(tmp_path: Path) -> Iterator[StartCelery]:
         def start(project: str | Path, broker_url: str, *arguments: str, **options: object) -> Guarded:
             name = f"w{next(numbers)}"
             own = [] if "-n" in arguments else ["-n", f"{name}@%h"]
-            command = ["worker", "--loglevel", "INFO", *own, *arguments]
+            # The first one of a test has nobody to mingle with, and would wait a second for answers.
+            alone = ["--without-mingle"] if name == "w1" else []
+            command = ["worker", "--loglevel", "INFO", *own, *alone, *arguments]
             return _start(running, tmp_path / name, project, broker_url, command, WORKER_READY, **options)
 
         yield start
@@ -171,7 +191,13 @@ def _start(
         project = place
     variables = {"CELERY_BROKER_URL": broker_url, **(environment or {})}
     process = celery(application, *command, project=project, log=place / "log", environment=variables)
-    running.callback(process.stop)
+    running.callback(_end, process)
     if ready:
         process.wait_for_line(ready_line, STARTS_S)
     return process
+
+
+def _end(process: Guarded) -> None:
+    """Ended at once: what a test has to say of a warm end it says itself, and another second or two prove nothing."""
+    process.signal(signal.SIGKILL)
+    process.stop()

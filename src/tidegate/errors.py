@@ -14,6 +14,10 @@
     │   ├── NothingFound                no queue there
     │   ├── NotAQueue                   the key exists and is no list
     │   └── NoBinary                    no Valkey or Redis server program to start
+    ├── NotABackup             exit 3   the file is none of ours, or of a newer version
+    ├── Damaged                exit 3   a backup that was altered or cut
+    ├── BadStore               exit 3   the file with spilled messages is damaged, in use, or no such file
+    ├── StoreFull              exit 3   the file with spilled messages may not, or can't, grow
     ├── Refused                exit 4   allowed only when asked for explicitly
     └── NotPublished                    the gate could not let a message in, or the broker could not take it
         ├── QueueFull                   the queue is at its bound, or the server at its memory ceiling
@@ -87,6 +91,14 @@ class NotAQueue(CannotLook):
     """The key exists and is not a list, so it can't be a queue."""
 
 
+class BadStore(TidegateError):
+    """The file with spilled messages can't be used: damaged, in use, another program's, or of a newer version."""
+
+
+class StoreFull(TidegateError):
+    """The file with spilled messages holds as much as it may, or the disk is full; nothing was added."""
+
+
 class Refused(TidegateError):
     """An act that is only done when asked for explicitly."""
 
@@ -95,6 +107,21 @@ class Refused(TidegateError):
 
 class NoBinary(CannotLook):
     """No Valkey or Redis server program was found to start a private broker with."""
+
+
+class NotABackup(TidegateError):
+    """The file is no backup of Tidegate, or one of a version that this one can't read."""
+
+
+class Damaged(TidegateError):
+    """A backup was altered or cut.
+
+    `file`, `offset` (in bytes) and `batch` (its number, from 1; 0 is the header, None unknown) say where.
+    """
+
+    def __init__(self, message: str, *, file: str = "", offset: int = 0, batch: int | None = None) -> None:
+        super().__init__(message)
+        self.file, self.offset, self.batch = file, offset, batch
 
 
 class NotPublished(TidegateError):

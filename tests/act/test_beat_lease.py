@@ -14,10 +14,10 @@ from tidegate.act.beat.leading import Leading, standing_of
 from tidegate.act.beat.outcomes import rarely
 from tidegate.act.beat.rules import name_of
 from tidegate.act.beat.standing import Alone, Verdict
-from tidegate.act.gate.process import machine
 from tidegate.broker.address import parse_address
 from tidegate.broker.orders import encode_ask, encode_order
 from tidegate.facts.beat import Ask, BeatOutcome, Order
+from tidegate.observe.process import machine
 
 SPACE = "tidegate:beat:1:shop:"
 LEASE = SPACE + "lease"

@@ -12,11 +12,11 @@ import pytest
 from tidegate.act.gate import running
 from tidegate.act.gate.openings import openings
 from tidegate.act.gate.presence import EVERY_S, Presence
-from tidegate.act.gate.process import Process, is_alive, machine, this_process
 from tidegate.broker.address import parse_address
 from tidegate.broker.line import Line
 from tidegate.broker.scripts import Script
 from tidegate.observe.probe.tracing import watch as record
+from tidegate.observe.process import Process, is_alive, machine, this_process
 
 GUARD = {"key": "k", "overlap": "skip"}
 TIME = Script("words")

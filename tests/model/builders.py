@@ -22,6 +22,7 @@ from tidegate.facts.seen import (
     Look,
     QueueSeen,
     ServerSeen,
+    SetAside,
     Sighting,
     Step,
     TaskCount,
@@ -59,6 +60,7 @@ class QueueBuilder:
     census: CensusSeen | None = None
     bytes_per_message: Maybe[float] = 800.0
     oldest: Label | None = None
+    set_aside: Maybe[SetAside | None] = None
 
     def with_depth(self, depth: Maybe[int]) -> "QueueBuilder":
         return replace(self, depth=depth)
@@ -72,6 +74,9 @@ class QueueBuilder:
 
     def weighing(self, bytes_per_message: Maybe[float]) -> "QueueBuilder":
         return replace(self, bytes_per_message=bytes_per_message)
+
+    def aside(self, set_aside: Maybe[SetAside | None]) -> "QueueBuilder":
+        return replace(self, set_aside=set_aside)
 
     def since(self, age_s: float) -> "QueueBuilder":
         """The oldest message was stamped so long ago."""
@@ -87,6 +92,7 @@ class QueueBuilder:
             bytes=total if isinstance(total, (int, Unknown)) else HIDDEN,
             bytes_per_message=weight,
             oldest=self.oldest,
+            set_aside=self.set_aside,
         )
 
 

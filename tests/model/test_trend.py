@@ -76,14 +76,15 @@ def test_a_firing_that_clears_each_time_is_fine_at_every_phase(children, window_
     assert {watched(cluster, 10 + n * (window_s + 0.043), window_s).state for n in range(12)} == {OK}
 
 
+@pytest.mark.parametrize("phases", [61, pytest.param(300, marks=pytest.mark.proof)])
 @pytest.mark.parametrize("window_s", [3, pytest.param(5, marks=pytest.mark.proof), 10])
-def test_a_burst_is_a_surge_then_drains_and_is_never_taken_for_growth(window_s):
-    """150 messages of 50 ms at two slots take 4 s; at 300 phases, every second one beside a steady load."""
-    for phase in range(300):
+def test_a_burst_is_a_surge_then_drains_and_is_never_taken_for_growth(window_s, phases):
+    """150 messages of 50 ms at two slots take 4 s; every second phase beside a steady load."""
+    for phase in range(phases):
         cluster = Cluster(Pool(slots=2))
         if phase % 2:
             cluster.every(0.2, FAST)
-        cluster.burst(10 + phase * window_s / 300, 150, FAST)
+        cluster.burst(10 + phase * window_s / phases, 150, FAST)
         states = [watched(cluster, 10 + (n - 1) * window_s, window_s).state for n in range(5)]
         assert [state for state, _ in groupby(states)] in PASSES
         assert states[-1] is OK
@@ -93,21 +94,24 @@ def test_a_burst_is_a_surge_then_drains_and_is_never_taken_for_growth(window_s):
 PASSES = ([OK], [OK, SURGE, OK], [OK, SURGE, DRAINING, OK], [OK, DRAINING, OK])
 
 
+@pytest.mark.parametrize("phases", [15, pytest.param(30, marks=pytest.mark.proof)])
 @pytest.mark.parametrize("window_s", [3, 5, 10])
-def test_a_burst_that_takes_minutes_drains_from_the_window_after_it_came(window_s):
-    for phase in range(30):
-        cluster = Cluster().every(0.5, FAST, until=120).burst(10 + phase * window_s / 30, 900, FAST, per_s=5000)
+def test_a_burst_that_takes_minutes_drains_from_the_window_after_it_came(window_s, phases):
+    for phase in range(phases):
+        cluster = Cluster().every(0.5, FAST, until=120).burst(10 + phase * window_s / phases, 900, FAST, per_s=5000)
         assert watched(cluster, 10, window_s).state is SURGE
         # The next window may still see the end of it arrive.
         assert watched(cluster, 10 + window_s, window_s).state in (DRAINING, SURGE)
         assert {watched(cluster, 10 + n * window_s, window_s).state for n in (2, 3)} == {DRAINING}
 
 
+@pytest.mark.parametrize("phases", [20, pytest.param(60, marks=pytest.mark.proof)])
 @pytest.mark.parametrize("window_s", [3, 5, 10])
-def test_not_even_a_burst_that_lasts_a_third_of_the_window_is_taken_for_growth(window_s):
-    for phase in range(60):
+def test_not_even_a_burst_that_lasts_a_third_of_the_window_is_taken_for_growth(window_s, phases):
+    for phase in range(phases):
         count = int(window_s * 300)
-        cluster = Cluster().every(0.5, FAST, until=120).burst(10 + phase * window_s / 90, count, FAST, per_s=900)
+        since = 10 + phase * window_s / (1.5 * phases)
+        cluster = Cluster().every(0.5, FAST, until=120).burst(since, count, FAST, per_s=900)
         assert watched(cluster, 10, window_s).state in (SURGE, UNKNOWN)
 
 

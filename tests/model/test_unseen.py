@@ -66,6 +66,7 @@ NEEDS = {
     "TG146": {"gate.in_use"},
     "TG147": {"queue.flow"},
     "TG148": {"gate.in_use"},
+    "TG160": {"queue.set_aside"},
 }
 #: What they need where the gate is in use, and bounds every queue.
 OF_A_GATE = {
@@ -87,8 +88,8 @@ SERVER = [f"server.{name}" for name in maybe_fields(ServerSeen)]
 UNACKED = [f"unacked.{name}" for name in maybe_fields(UnackedSeen)]
 GATE = [f"gate.{name}" for name in maybe_fields(GateSeen)]
 WORKERS = [f"workers.{name}" for name in maybe_fields(WorkersSeen)]
-REST = ["queue.flow", "queue.depth", "queue.bytes", "queue.census", "keyspace", "pushes_per_s", "app", "app.entries",
-        "app.debug", "app.result_expires_s"]  # fmt: skip
+REST = ["queue.flow", "queue.depth", "queue.bytes", "queue.census", "queue.set_aside", "keyspace", "pushes_per_s", "app",
+        "app.entries", "app.debug", "app.result_expires_s"]  # fmt: skip
 EVERYTHING = [*SERVER, *UNACKED, *WORKERS, *GATE, *REST]
 
 BASES = [
@@ -124,6 +125,7 @@ HIDE_IN_QUEUES = {
         look, queues=tuple(replace(q, bytes=HIDDEN, bytes_per_message=HIDDEN) for q in look.queues)
     ),
     "census": lambda look: replace(look, censuses={}),
+    "set_aside": lambda look: replace(look, queues=tuple(replace(q, set_aside=HIDDEN) for q in look.queues)),
 }
 
 

@@ -5,6 +5,7 @@ import itertools
 import random
 from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 import pytest
 import redis
@@ -16,12 +17,13 @@ from tidegate.broker.address import parse_address
 from tidegate.broker.client import connect
 from tidegate.demo.broker import PrivateBroker
 from tidegate.facts.message import Label, Undecodable
-from tidegate.facts.seen import TaskCount
-from tidegate.observe.sampling import GLANCE, Part, Plan, Window, rows_of, sample_census, share_error, survey
+from tidegate.observe.sampling import GLANCE, Glimpse, Part, Plan, Window, rows_of, sample_census, share_error, survey
 
 #: Deep enough that a sample is a small part; the real two million would only take longer to make.
 DEPTH = 400_000
-REPETITIONS = 300
+#: So many surveys of a queue in the suite, where an error that covers 88 times in 100 is found out 93 times in 100; and
+#: so many in `make proof`, of the same queues and more, where it is found out 98 times in 100.
+FEW, MANY = 150, 300
 LABELS = [Label(task=f"t{number}", size_bytes=1) for number in range(40)]
 #: A queue's composition: the number of each message's task, newest first.
 Composition = Callable[[random.Random], bytes]
@@ -64,17 +66,42 @@ def heaps(rng: random.Random) -> bytes:
 SUITE = (independent, firings_of_twenty_one, heaps)
 PROOF = (one_task_after_another, gradient, rare_tasks, two_in_turn)
 #: The tests of one composition share its surveys, so they stay in one process.
-COMPOSITIONS = [pytest.param(one, marks=pytest.mark.xdist_group(one.__name__), id=one.__name__) for one in SUITE] + [
-    pytest.param(one, marks=pytest.mark.proof, id=one.__name__) for one in PROOF
-]
+COMPOSITIONS = [
+    pytest.param(one, FEW, marks=pytest.mark.xdist_group(one.__name__), id=one.__name__) for one in SUITE
+] + [pytest.param(one, MANY, marks=pytest.mark.proof, id=f"{one.__name__}, often") for one in (*SUITE, *PROOF)]
 
 
-def surveyed(composition: bytes, plan: Plan, reach: int, seed: int) -> tuple[TaskCount, ...]:
+class Row(NamedTuple):
+    """What a survey says of a task."""
+
+    name: str
+    share: float
+    share_error: float
+
+
+def glimpsed(composition: bytes, plan: Plan, reach: int, seed: int) -> list[Glimpse]:
     def read(_: Part, start: int, length: int) -> Window:
         return [LABELS[task] for task in composition[start : start + length]]
 
-    part = Part("q", len(composition), reach, 1000)
-    return rows_of(survey([part], plan, random.Random(seed), read), 1.0, 0.0)
+    return survey([Part("q", len(composition), reach, 1000)], plan, random.Random(seed), read)
+
+
+def surveyed(composition: bytes, plan: Plan, reach: int, seed: int) -> list[Row]:
+    """The shares of a census's rows and nothing else of them, which is twice as fast."""
+    glimpses = glimpsed(composition, plan, reach, seed)
+    sizes = [len(glimpse.labels) for glimpse in glimpses]
+    names = set().union(*(glimpse.counts for glimpse in glimpses))
+    hits = {name: [glimpse.counts[name] for glimpse in glimpses] for name in names}
+    return [Row(name, sum(each) / sum(sizes), min(1.0, share_error(each, sizes))) for name, each in hits.items()]
+
+
+@pytest.mark.parametrize("compose", SUITE)
+def test_the_shares_judged_here_are_those_of_a_census(compose: Composition) -> None:
+    composition = compose(random.Random(7))
+    for plan, reach in ((Plan(), DEPTH), (GLANCE, 9000)):
+        rows = rows_of(glimpsed(composition, plan, reach, 5), 1.0, 0.0)
+        found = {Row(row.name, row.share, row.share_error) for row in rows}
+        assert set(surveyed(composition, plan, reach, 5)) == found
 
 
 def shares(tasks: bytes) -> dict[str, float]:
@@ -86,33 +113,35 @@ def reached(composition: bytes, reach: int) -> bytes:
 
 
 @functools.cache
-def all_surveys(compose: Composition, plan: Plan, reach: int) -> tuple[list[tuple[TaskCount, ...]], dict[str, float]]:
-    """What three hundred surveys of one queue found, and the truth about what they could reach."""
+def all_surveys(compose: Composition, plan: Plan, reach: int, times: int) -> tuple[list[list[Row]], dict[str, float]]:
+    """What so many surveys of one queue found, and the truth about what they could reach."""
     composition = compose(random.Random(7))
-    found = [surveyed(composition, plan, reach, seed) for seed in range(REPETITIONS)]
+    found = [surveyed(composition, plan, reach, seed) for seed in range(times)]
     return found, shares(reached(composition, reach))
 
 
 @pytest.mark.parametrize(("plan", "reach"), [(Plan(), DEPTH), (GLANCE, 9000)], ids=["sample", "glance"])
-@pytest.mark.parametrize("compose", COMPOSITIONS)
-def test_the_stated_error_covers_the_truth_95_times_in_100(compose: Composition, plan: Plan, reach: int) -> None:
-    found, truth = all_surveys(compose, plan, reach)
+@pytest.mark.parametrize(("compose", "times"), COMPOSITIONS)
+def test_the_stated_error_covers_the_truth_95_times_in_100(
+    compose: Composition, times: int, plan: Plan, reach: int
+) -> None:
+    found, truth = all_surveys(compose, plan, reach, times)
     claims: dict[str, list[bool]] = defaultdict(list)
     for row in itertools.chain.from_iterable(found):
         claims[row.name].append(abs(row.share - truth[row.name]) <= row.share_error)
     assert sum(map(sum, claims.values())) >= 0.95 * sum(map(len, claims.values()))
-    # Nor is a bad one hidden by the many: of 300 claims that hold 95 times in 100, 92 in 100 hold all but surely.
-    assert all(sum(kept) >= 0.92 * len(kept) for kept in claims.values() if len(kept) > REPETITIONS / 2)
+    # Nor is a bad one hidden by the many: of claims that hold 95 times in 100, 92 in 100 hold nearly always.
+    assert all(sum(kept) >= 0.92 * len(kept) for kept in claims.values() if len(kept) > times / 2)
 
 
-@pytest.mark.parametrize("compose", COMPOSITIONS)
-def test_every_share_is_within_two_points_of_the_truth_95_times_in_100(compose: Composition) -> None:
-    found, truth = all_surveys(compose, Plan(), DEPTH)
+@pytest.mark.parametrize(("compose", "times"), COMPOSITIONS)
+def test_every_share_is_within_two_points_of_the_truth_95_times_in_100(compose: Composition, times: int) -> None:
+    found, truth = all_surveys(compose, Plan(), DEPTH, times)
     good = 0
     for rows in found:
         estimates = {row.name: row.share for row in rows}
         good += all(abs(estimates.get(name, 0.0) - share) <= 0.02 for name, share in truth.items())
-    assert good >= 0.95 * REPETITIONS
+    assert good >= 0.95 * times
 
 
 def test_a_mixed_queue_takes_few_windows_and_a_heaped_one_as_many_as_allowed() -> None:

@@ -26,7 +26,7 @@ def workplace(tmp_path_factory):
         with celery("proj", "worker", *options, project=here, log=here / "log", environment=environment) as worker:
             worker.wait_for_line(r"ready\.$", 30)
             yield broker.url, here
-            (here / "over").write_text("")
+            worker.signal(signal.SIGKILL)
 
 
 @pytest.fixture

@@ -19,12 +19,12 @@ from typing import Any
 
 from tidegate.act import journal
 from tidegate.act.claim import Terms
-from tidegate.act.gate.process import process_in, this_process
 from tidegate.broker.beat import key_of
 from tidegate.broker.client import Refusal, as_text
 from tidegate.broker.scripts import LEASE, UNLEASE
 from tidegate.facts.journal import JournalEntry
 from tidegate.observe.probe.link import Link
+from tidegate.observe.process import process_in, this_process
 
 EXPIRES_MS = 3000
 #: A holder stops acting so long before its lease may be another's; its claims are compared all the same.

@@ -50,10 +50,13 @@ class Broker:
     Not for use by two threads at a time. `spent` counts the commands sent, by name.
     """
 
-    def __init__(self, address: Address, connection: AbstractConnection, timeout_s: float) -> None:
+    def __init__(
+        self, address: Address, connection: AbstractConnection, timeout_s: float, *, watched: bool = True
+    ) -> None:
         self.address = address
         self.layout = address.layout
         self.timeout_s = timeout_s
+        self.watched = watched
         self.spent: Counter[str] = Counter()
         self._connection = connection
 
@@ -136,7 +139,8 @@ class Broker:
                 self._receive()
 
     def _within_timeout(self) -> AbstractContextManager[None]:
-        return _deadline(self._connection, self.address, self.timeout_s)
+        bounds = _deadline if self.watched else _explained
+        return bounds(self._connection, self.address, self.timeout_s)
 
 
 class Listener:
@@ -201,18 +205,27 @@ def _deadline(connection: AbstractConnection, address: Address, timeout_s: float
         watch.cancel()
 
 
+@contextmanager
+def _explained(connection: AbstractConnection, address: Address, timeout_s: float) -> Iterator[None]:
+    """The socket's own timeout, for whoever sends so many commands that a thread for each of them would cost the most."""
+    try:
+        yield
+    except _TROUBLE as error:
+        raise explain(error, address, timeout_s, connected=True) from error
+
+
 def _hang_up(connection: AbstractConnection, overdue: threading.Event) -> None:
     overdue.set()
     _shut(connection)
 
 
-def connect(address: Address, timeout_s: float = 5.0) -> Broker:
+def connect(address: Address, timeout_s: float = 5.0, *, watched: bool = True) -> Broker:
     """An open connection to the broker; raises CannotLook with one line that says what is wrong and what to do.
 
     Every wait is bounded by `timeout_s`. Of a fail-over list the first server that answers is taken; sentinels are
-    asked for the master.
+    asked for the master. Not `watched`, a server that drips its answer byte by byte is waited for.
     """
-    return Broker(address, open_connection(address, timeout_s), timeout_s)
+    return Broker(address, open_connection(address, timeout_s), timeout_s, watched=watched)
 
 
 def open_connection(address: Address, timeout_s: float) -> AbstractConnection:

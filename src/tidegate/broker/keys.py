@@ -35,6 +35,7 @@ _FAMILIES = (
     ("results", re.compile(r"^celery-task(set)?-meta-")),
     ("replies", re.compile(r"\.reply\.celery\.pidbox$")),
     ("schedules", re.compile(r"^redbeat:")),
+    ("queues", re.compile(r"^tidegate:relief:1:(aside|later|back):")),
     ("tidegate", re.compile(r"^tidegate:")),
     ("locks", re.compile(r"^(SINGLETONLOCK_|qo_|celery-singleton|celery_once)")),
 )
@@ -101,7 +102,10 @@ def is_internal(queue: str) -> bool:
 
 
 def family_of(key: str) -> str | None:
-    """The kind of key by its name without prefix; None where the name alone does not tell (queues, other programs)."""
+    """The kind of key by its name without prefix; None where the name alone does not tell (queues, other programs).
+
+    Lists that an act of relief has set aside are of the kind of their queue.
+    """
     return next((name for name, pattern in _FAMILIES if pattern.search(key)), None)
 
 

@@ -3,6 +3,7 @@
 Costs are the server's own time, measured on a list of two million messages of 1 KB (docs/explain/what-a-look-costs.md).
 """
 
+import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import count
@@ -165,6 +166,23 @@ def walk_keys(broker: Broker, at_most: int) -> Walk:
     return Walk(list(keys), max(total, len(keys)), done)
 
 
+def keys_like(broker: Broker, pattern: str, at_most: int) -> list[str] | None:
+    """The keys of that pattern; None where there are more than `at_most`, or the server refuses. One SCAN per thousand keys."""
+    found: dict[str, None] = {}
+    cursor: bytes | int = 0
+    total = broker.one("DBSIZE")
+    # A broken server gives the same cursor for ever.
+    for _ in range(100 + (total if isinstance(total, int) else 0) // 100):
+        reply = broker.one("SCAN", cursor, "MATCH", pattern, "COUNT", 1000)
+        if isinstance(reply, Refusal) or len(found) > at_most:
+            return None
+        cursor, batch = reply
+        found.update(dict.fromkeys(as_text(key) for key in batch))
+        if int(cursor) == 0:
+            return list(found)
+    return None
+
+
 def types(broker: Broker, keys: Sequence[str]) -> list[str]:
     """The type of every key, empty where it can't be told; 1 µs each."""
     return [
@@ -225,3 +243,9 @@ def batched(broker: Broker, commands: Iterable[Command]) -> list[Any]:
     for start in range(0, len(listed), _BATCH):
         answers += broker.ask(*listed[start : start + _BATCH])
     return answers
+
+
+def server_time(broker: Broker) -> float:
+    """Seconds since the epoch by the server's clock, by ours where it does not tell; one command."""
+    answer = broker.one("TIME")
+    return time.time() if isinstance(answer, Refusal) else int(answer[0]) + int(answer[1]) / 1e6

@@ -85,11 +85,13 @@ def _text(name: str) -> str:
 
 
 #: Decides on a message that is bounded or guarded, and pushes it.
-ADMIT = Script("door", "ceiling", "quick", "words", "marks", "firings", "spill", "droppable", "bounds", "admit")
+ADMIT = Script(
+    "door", "ceiling", "aside", "quick", "words", "marks", "firings", "spill", "droppable", "bounds", "admit"
+)
 #: Pushes a message that is neither.
 PUSH = Script("door", "push")
 #: Pushes many that nothing guards, as far as there is room.
-MANY = Script("door", "ceiling", "many")
+MANY = Script("door", "ceiling", "aside", "many")
 #: Rings for a queue, for whoever pushed without a script.
 RING = Script("door", "ring")
 #: Writes an operator's order or ask, with its line of the journal.
@@ -107,7 +109,19 @@ RELIEF_NOTE, RELIEF_GATHER = (
 )
 RELIEF_SWAP, RELIEF_SPLICE = (Script("door", "relief/words", f"relief/{name}") for name in ("swap", "splice"))
 RELIEF_STEP = Script("door", "words", "marks", "firings", "relief/words", "relief/step")
-RELIEF_FRONT = Script("door", "relief/words", "relief/front")
+RELIEF_NEWEST = Script("door", "relief/words", "relief/newest")
+RELIEF_FRONT, RELIEF_FEED = (Script("door", "relief/words", f"relief/{name}") for name in ("front", "feed"))
+#: Releases locks of other tools.
+RELIEF_UNLOCK = Script("relief/unlock")
+#: Put back what a dead worker holds: without a guard, and with one.
+RELIEF_PUT_BACK = Script("door", "relief/put_back")
+RELIEF_RESTORE = Script("relief/held", "words", "marks", "firings", "hands", "restore")
+
+#: The spill keeper: who acts, and messages to the disk and back.
+KEEP_LEASE, KEEP_LEAVE, KEEP_PARK, KEEP_NOTE = (
+    Script("keep/words", f"keep/{name}") for name in ("lease", "leave", "park", "note")
+)
+KEEP_FEED = Script("door", "keep/words", "keep/feed")
 
 
 def run_by(ask: Callable[..., list[Any]], script: Script, keys: Sequence[str], *calls: Sequence[Argument]) -> list[Any]:

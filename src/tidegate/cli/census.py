@@ -26,11 +26,11 @@ def census(target: Target, queue: str, sampled: bool, as_json: bool, verbose: bo
     from tidegate.broker.client import connect
     from tidegate.cli.progress import counting
     from tidegate.observe.census import exact_census
-    from tidegate.observe.peek import lists_of
+    from tidegate.observe.peek import places_of
     from tidegate.observe.sampling import sample_census
 
     with connect(target.address(), target.timeout_s) as broker:
-        keys = lists_of(broker, queue)
+        keys = places_of(broker, queue)
         if sampled:
             result = sample_census(broker, queue, keys)
         else:
@@ -41,10 +41,11 @@ def census(target: Target, queue: str, sampled: bool, as_json: bool, verbose: bo
 
         click.echo(to_json(document(result)))
     else:
-        _show(result)
+        show_census(result)
 
 
-def _show(result: CensusSeen) -> None:
+def show_census(result: CensusSeen) -> None:
+    """The census as a table, with how it was counted."""
     out = console()
     how = "counted exactly" if result.exact else f"estimated from {count(result.looked_at)} ({result.reach})"
     out.print(safe(f"{result.queue}: {plural(result.messages, 'message')}, {how}", "bold"))

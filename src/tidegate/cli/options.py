@@ -113,7 +113,7 @@ def finds_queues(command: Command) -> Command:
             "--max-keys", default=50_000, show_default=True, help="Keys to look at when searching for queues."
         ),
     )
-    return _with(options, command)
+    return having(options, command)
 
 
 def shared_options(command: Command) -> Command:
@@ -143,10 +143,10 @@ def shared_options(command: Command) -> Command:
         click.option("--json", "as_json", is_flag=True, help="The machine output, on stdout."),
         click.option("-v", "--verbose", is_flag=True, help="Healthy checks too; a traceback where something fails."),
     )
-    return _with(options, ends_well(command))
+    return having(options, ends_well(command))
 
 
-def _with(options: Sequence[Callable[[Command], Command]], command: Command) -> Command:
+def having(options: Sequence[Callable[[Command], Command]], command: Command) -> Command:
     """The command with these options, shown in their order."""
     return functools.reduce(lambda decorated, option: option(decorated), reversed(options), command)
 

@@ -34,12 +34,13 @@ def peek(target: Target, queue: str, number: int, newest: bool, as_json: bool, v
     with connect(target.address(), target.timeout_s) as broker:
         messages = peek_queue(broker, queue, number, newest=newest)
     if as_json:
-        click.echo(to_json([_row(message) for message in messages]))
+        click.echo(to_json([message_row(message) for message in messages]))
     else:
-        _show(messages)
+        show_messages(messages)
 
 
-def _row(message: Message) -> dict[str, Any]:
+def message_row(message: Message) -> dict[str, Any]:
+    """The message as the machine output has it."""
     from tidegate.document import document, iso
 
     row = document(message)
@@ -47,7 +48,8 @@ def _row(message: Message) -> dict[str, Any]:
     return dict(row)
 
 
-def _show(messages: Sequence[Message]) -> None:
+def show_messages(messages: Sequence[Message]) -> None:
+    """Every message with what it says, one line a field."""
     out = console()
     if not messages:
         out.print("The queue is empty.")

@@ -7,9 +7,19 @@ from contextlib import contextmanager
 from types import FrameType
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
+from rich.text import Text
 
 from tidegate.cli.text import printable
+from tidegate.units import rate
+
+
+class _Rate(ProgressColumn):
+    """How fast it goes."""
+
+    def render(self, task: Task) -> Text:
+        """So many a second, nothing before that is known."""
+        return Text(rate(task.speed) if task.speed else "")
 
 
 @contextmanager
@@ -28,9 +38,10 @@ def watching(label: str) -> Iterator[Callable[[float, float, int], None]]:
 
 @contextmanager
 def counting(label: str) -> Iterator[Callable[[int, int], None]]:
-    """A bar for a count, with the time left."""
+    """A bar for a count, with its rate and the time left."""
     screen = Console(stderr=True)
-    columns = (TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    counted = (BarColumn(), MofNCompleteColumn(), _Rate(), TimeRemainingColumn())
+    columns = (TextColumn("{task.description}", markup=False), *counted)
     with Progress(*columns, console=screen, transient=True, disable=not screen.is_terminal) as bars:
         bar = bars.add_task(printable(label), total=None)
         yield lambda done, total: bars.update(bar, completed=done, total=total)

@@ -70,7 +70,10 @@ class BrokerReport:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class QueueReport:
-    """One queue: how deep, how fast, how old, and when it is empty (`drain_s` None: never at this rate)."""
+    """One queue: how deep, how fast, how old, and when it is empty (`drain_s` None: never at this rate).
+
+    `aside` is how many messages of `depth` an act of relief has set aside.
+    """
 
     name: str
     state: State
@@ -92,6 +95,7 @@ class QueueReport:
     capacity_per_s: Maybe[float] = NOT_LOOKED
     state_reason: str = ""
     saturated: bool = False
+    aside: Maybe[int] = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -36,8 +36,28 @@ class ServerSeen:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class SetAside:
+    """What an act of relief has set aside of a queue: how many messages, by priority step, and of which act.
+
+    `act` is empty where the act left no record. `interrupted`: whoever did it is gone. `silent_s` is how long ago it
+    said something last.
+    """
+
+    id: str
+    by_priority: Mapping[int, int]
+    act: str = ""
+    started_at: float | None = None
+    who: str = ""
+    silent_s: float | None = None
+    interrupted: Maybe[bool] = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class QueueSeen:
-    """One queue: the lists it consists of, by priority step (0 is the most urgent)."""
+    """One queue: the lists it consists of, by priority step (0 is the most urgent).
+
+    Depth and weight include what is `set_aside`: that waits as well.
+    """
 
     name: str
     depth: Maybe[int]
@@ -46,6 +66,7 @@ class QueueSeen:
     bytes_per_message: Maybe[float] = NOT_LOOKED
     oldest: Label | Undecodable | None = None
     newest: Label | Undecodable | None = None
+    set_aside: Maybe[SetAside | None] = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

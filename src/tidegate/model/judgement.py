@@ -6,7 +6,7 @@ from dataclasses import replace
 from tidegate.document import iso
 from tidegate.facts.diagnosis import BADNESS, BrokerReport, Diagnosis, QueueReport, Rate, State
 from tidegate.facts.message import Label
-from tidegate.facts.seen import NOT_LOOKED, FlowSeen, Look, QueueSeen, WorkersSeen
+from tidegate.facts.seen import NOT_LOOKED, FlowSeen, Look, QueueSeen, SetAside, WorkersSeen
 from tidegate.facts.unknown import Maybe, Unknown, known
 from tidegate.model.case import Case
 from tidegate.model.firing import firings, together
@@ -116,7 +116,14 @@ def _queue(look: Look, queue: QueueSeen, flow: Flow, load: Load) -> QueueReport:
         demand_per_s=load.demand.per_s if known(flow.arrival) else flow.arrival,
         capacity_per_s=rate_of(load.capacity),
         saturated=known(flow.capacity),
+        aside=_aside(queue.set_aside),
     )
+
+
+def _aside(aside: Maybe[SetAside | None]) -> Maybe[int]:
+    if not known(aside):
+        return aside
+    return sum(aside.by_priority.values()) if aside else 0
 
 
 def rate_of(rate: Maybe[Rate]) -> Maybe[float]:

@@ -12,6 +12,7 @@ from tidegate.broker import keys as names
 from tidegate.broker.client import Broker
 from tidegate.broker.envelope import open_label
 from tidegate.broker.reads import Walk, bytes_of, elements, expiries, members, types, walk_keys
+from tidegate.broker.relief import key_of
 from tidegate.facts.message import Label
 from tidegate.facts.seen import KeyFamily, KeyspaceSeen
 from tidegate.facts.unknown import Maybe, Unknown, known
@@ -52,7 +53,8 @@ def discover(broker: Broker, at_most_keys: int = DEFAULT_KEYS) -> Discovery:
     bindings = _bindings(broker, walk)
     by_family = _by_family(broker, walk)
     lists = _queue_lists(broker, by_family, {binding.queue for binding in bindings})
-    queues = dict.fromkeys([*(b.queue for b in bindings if not names.is_internal(b.queue)), *lists])
+    bound = (binding.queue for binding in bindings if not names.is_internal(binding.queue))
+    queues = dict.fromkeys([*bound, *lists, *_set_aside(broker, by_family)])
     if walk.problem is not None and not walk.keys:
         return Discovery(tuple(queues), tuple(bindings), walk.problem)
     return Discovery(tuple(queues), tuple(bindings), _keyspace(broker, walk, by_family, tuple(queues)))
@@ -102,6 +104,12 @@ def _queue_lists(broker: Broker, by_family: dict[str, list[str]], bound: set[str
     by_family["queues"] = sorted(named | lists)
     by_family["other keys"] = [key for key in others if key not in named and key not in lists]
     return list(dict.fromkeys(broker.layout.without_step(key[len(prefix) :]) for key in sorted(lists)))
+
+
+def _set_aside(broker: Broker, by_family: Mapping[str, Sequence[str]]) -> list[str]:
+    """The queues that acts of relief have: their own lists may all be empty meanwhile."""
+    start = key_of(broker.layout.prefix, "queue:")
+    return [key[len(start) :] for key in by_family.get("tidegate", ()) if key.startswith(start)]
 
 
 def _holds_task(broker: Broker, key: str) -> bool:

@@ -10,8 +10,9 @@ from tidegate.broker.reads import info
 from tidegate.errors import AccessDenied, NotAQueue, NothingFound
 from tidegate.facts.gated import GateSettings
 from tidegate.facts.scheduled import BeatSeen, Rules
-from tidegate.facts.seen import AppSeen, CensusSeen, Look, QueueSeen, ServerSeen, WorkerAnswer
+from tidegate.facts.seen import AppSeen, CensusSeen, FlowSeen, Look, QueueSeen, ServerSeen, SetAside, WorkerAnswer
 from tidegate.facts.unknown import Maybe, Unknown, known
+from tidegate.observe.aside import lists_aside
 from tidegate.observe.beat import see_ours
 from tidegate.observe.cost import cost_between
 from tidegate.observe.flow import FlowMeter
@@ -70,7 +71,7 @@ def take_look(broker: Broker, options: Options, progress: Progress | None = None
         window_s=watched,
         server=see_server(broker, end),
         queues=after,
-        flows=meter.flows(),
+        flows=_undisturbed(meter.flows(), [*queues, *after]),
         censuses=censuses,
         unacked=unacked,
         workers=workers,
@@ -157,11 +158,19 @@ def _watch(meter: FlowMeter, ear: EventEar, window_s: float, progress: Progress 
         time.sleep(max(0.0, min(due, window_s) - (time.monotonic() - began)))
 
 
+def _undisturbed(flows: Mapping[str, FlowSeen], queues: Iterable[QueueSeen]) -> dict[str, FlowSeen]:
+    """The flows, save those of queues that an act has: what it moves looks like messages that come and leave."""
+    acts = {queue.name: queue.set_aside for queue in queues if isinstance(queue.set_aside, SetAside)}
+    moved = {name: Unknown(f"the act {aside.id} moves its messages") for name, aside in acts.items()}
+    return {name: FlowSeen(problem=moved[name]) if name in moved else flow for name, flow in flows.items()}
+
+
 def _censuses(broker: Broker, queues: Iterable[QueueSeen]) -> dict[str, CensusSeen]:
     result = {}
     for queue in queues:
         if known(queue.depth) and queue.depth:
             keys = [broker.layout.list_of(queue.name, step) for step in queue.by_priority]
+            keys += lists_aside(broker, queue.name) if queue.set_aside else []
             # A list that may be counted and not read has no census; everything else is still worth saying.
             with suppress(AccessDenied, NotAQueue):
                 result[queue.name] = sample_census(broker, queue.name, keys, GLANCE)

@@ -4,6 +4,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from tidegate.broker import ledger
+from tidegate.broker.aside import hidden_by_step, holders
 from tidegate.broker.client import Broker, Refusal, as_text
 from tidegate.broker.gate import NODES, key_of
 from tidegate.broker.reads import lengths
@@ -59,11 +60,17 @@ class Living:
 
 
 def depths_of(broker: Broker, queues: Sequence[str]) -> dict[str, int]:
-    """Messages that wait in each of these queues, of all priorities; ten LLEN a queue in one round trip."""
+    """Messages that wait in each of these queues, of all priorities, those that an act has set aside among them.
+
+    Ten LLEN a queue and one MGET, two round trips; forty LLEN for a queue that an act has.
+    """
     keys = [(queue, key) for queue in queues for _, key in broker.layout.lists(queue)]
     depths = dict.fromkeys(queues, 0)
     for (queue, _), length in zip(keys, lengths(broker, [key for _, key in keys]), strict=True):
         depths[queue] += length if known(length) else 0
+    held = holders(broker, queues)
+    for queue in held if known(held) else ():
+        depths[queue] += sum(depth for depth in hidden_by_step(broker, queue).values() if known(depth))
     return depths
 
 

@@ -6,6 +6,7 @@ from tidegate.broker.reads import elements, lengths
 from tidegate.errors import CannotLook, NotAQueue, NothingFound
 from tidegate.facts.message import Message
 from tidegate.facts.unknown import known
+from tidegate.observe.aside import lists_aside
 from tidegate.observe.census import element_bytes
 from tidegate.observe.keyspace import discover
 
@@ -29,6 +30,17 @@ def lists_of(broker: Broker, queue: str) -> list[str]:
     return held
 
 
+def places_of(broker: Broker, queue: str) -> list[str]:
+    """The lists in which messages of the queue wait: its own, and those that an act has set aside of it."""
+    aside = lists_aside(broker, queue)
+    try:
+        return lists_of(broker, queue) + aside
+    except NothingFound:
+        if not aside:
+            raise
+        return aside
+
+
 def _must_be_bound(broker: Broker, queue: str) -> None:
     found = discover(broker)
     if queue not in found.queues:
@@ -39,7 +51,7 @@ def _must_be_bound(broker: Broker, queue: str) -> None:
 def peek_queue(broker: Broker, queue: str, number: int, *, newest: bool = False) -> list[Message]:
     """Up to `number` messages, the one that leaves next first, or the newest; ten LLEN and one LRANGE a portion."""
     messages: list[Message] = []
-    for key in lists_of(broker, queue):
+    for key in places_of(broker, queue):
         messages += _peek_list(broker, key, number - len(messages), newest=newest)
     return messages
 

@@ -3,14 +3,16 @@
 import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from tidegate.broker.client import Broker
 from tidegate.broker.envelope import open_label, open_unacked
 from tidegate.broker.keys import PRIORITY_STEPS
 from tidegate.broker.reads import bytes_of, config, lengths, taken
 from tidegate.facts.message import Label
-from tidegate.facts.seen import QueueSeen, ServerSeen, UnackedSeen
+from tidegate.facts.seen import QueueSeen, ServerSeen, SetAside, UnackedSeen
 from tidegate.facts.unknown import Maybe, Unknown, known
+from tidegate.observe.aside import lists_aside, see_aside
 from tidegate.observe.keyspace import Binding
 
 #: Unacknowledged messages that are read; beyond it the rest is scaled up from the oldest.
@@ -87,26 +89,35 @@ def _keys_by_db(fields: Maybe[Mapping[str, str]]) -> Maybe[Mapping[int, int]]:
 
 
 def see_queues(broker: Broker, names: Sequence[str]) -> tuple[QueueSeen, ...]:
-    """Depth, weight, newest and oldest message of every queue; ten LLEN a queue, and four commands where it holds any."""
+    """Depth, weight, newest and oldest message of every queue; ten LLEN a queue, and four commands where it holds any.
+
+    What an act has set aside is among them: one command more, and see `see_aside`.
+    """
     layout = broker.layout
+    aside = see_aside(broker, names)
     depths = lengths(broker, [layout.list_of(name, step) for name in names for step in PRIORITY_STEPS])
     width = len(PRIORITY_STEPS)
-    return tuple(_queue(broker, name, depths[i * width : (i + 1) * width]) for i, name in enumerate(names))
+    return tuple(
+        _queue(broker, name, depths[i * width : (i + 1) * width], aside.get(name)) for i, name in enumerate(names)
+    )
 
 
-def _queue(broker: Broker, name: str, depths: Sequence[Maybe[int]]) -> QueueSeen:
+def _queue(broker: Broker, name: str, depths: Sequence[Maybe[int]], aside: Maybe[SetAside | None]) -> QueueSeen:
     problem = next((depth for depth in depths if not known(depth)), None)
     if problem is not None:
-        return QueueSeen(name=name, depth=problem, bytes=problem, bytes_per_message=problem)
-    by_priority = {step: depth for step, depth in zip(PRIORITY_STEPS, depths, strict=True) if known(depth) and depth}
+        return QueueSeen(name=name, depth=problem, bytes=problem, bytes_per_message=problem, set_aside=aside)
+    listed = {step: depth for step, depth in zip(PRIORITY_STEPS, depths, strict=True) if known(depth) and depth}
+    hidden = aside.by_priority if isinstance(aside, SetAside) else {}
+    by_priority = {step: listed.get(step, 0) + hidden.get(step, 0) for step in sorted({*listed, *hidden})}
+    if not by_priority:
+        why = Unknown("the queue is empty")
+        return QueueSeen(name=name, depth=0, by_priority={}, bytes=0, bytes_per_message=why, set_aside=aside)
+    keys = [broker.layout.list_of(name, step) for step in listed] + (lists_aside(broker, name) if hidden else [])
+    return replace(_held(broker, name, by_priority, keys), set_aside=aside)
+
+
+def _held(broker: Broker, name: str, by_priority: Mapping[int, int], keys: Sequence[str]) -> QueueSeen:
     depth = sum(by_priority.values())
-    if not depth:
-        return QueueSeen(name=name, depth=0, by_priority={}, bytes=0, bytes_per_message=Unknown("the queue is empty"))
-    return _held(broker, name, depth, by_priority)
-
-
-def _held(broker: Broker, name: str, depth: int, by_priority: Mapping[int, int]) -> QueueSeen:
-    keys = [broker.layout.list_of(name, step) for step in by_priority]
     weights = bytes_of(broker, keys)
     weight = sum(weight for weight in weights if known(weight)) if all(map(known, weights)) else _first_unknown(weights)
     if known(weight) and not weight:

@@ -55,8 +55,27 @@ def tell(outcome: Outcome, queue: str, headers: Mapping[str, Any], why: str, app
 
 def settle(app: Any, id_: str, reason: str) -> None:
     """Sets the result of a message that will not run to REVOKED, soon and elsewhere; costs a microsecond here."""
-    if type(app.backend).__name__ != "DisabledBackend":
+    if has_results(app):
         _settler.add(_Lost(app, id_, reason))
+
+
+def has_results(app: Any) -> bool:
+    """Whether the application keeps results at all."""
+    return type(app.backend).__name__ != "DisabledBackend"
+
+
+def revoke(app: Any, id_: str, reason: str, request: Context | None = None, *, stored: bool = True) -> bool:
+    """Says to the backend what a worker would say of a revoked task; whether it did. Raises what the backend raises.
+
+    With the message's `request` its chain and its chord are told as well; without `stored` they alone are. A result that
+    is there already belongs to an earlier delivery of the same message, and stays.
+    """
+    backend, error = app.backend, TaskRevokedError(reason)
+    if backend.get_state(id_) in states.READY_STATES:
+        return False
+    request = request or Context(id=id_, errbacks=None, chain=None)
+    backend.mark_as_failure(id_, error, request=request, store_result=stored, state=states.REVOKED, call_errbacks=False)
+    return True
 
 
 def flush(within_s: float = 5.0) -> bool:
@@ -70,12 +89,7 @@ class _Lost(NamedTuple):
     reason: str
 
     def settle(self) -> None:
-        """Says to the backend what a worker would say of a revoked task."""
-        backend, error = self.app.backend, TaskRevokedError(self.reason)
-        # A result that is there already belongs to an earlier delivery of the same message, and stays.
-        if backend.get_state(self.id) not in states.READY_STATES:
-            request = Context(id=self.id, errbacks=None, chain=None)
-            backend.mark_as_failure(self.id, error, request=request, state=states.REVOKED, call_errbacks=False)
+        revoke(self.app, self.id, self.reason)
 
 
 class _Settler:

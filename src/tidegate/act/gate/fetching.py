@@ -22,7 +22,7 @@ from tidegate.act.gate.rest import Rest
 from tidegate.broker.keys import GATE
 from tidegate.broker.scripts import RING, Script
 
-FETCH = Script("door", "spill", "fetch", "marks", "firings", "fetched")
+FETCH = Script("door", "spill", "took", "fetch", "marks", "firings", "fetched")
 BELL = f"{GATE}bell:"
 LOST = Script("lost")
 #: After an error of the script: so long stock Kombu takes the messages, then the script is tried again; twice as long

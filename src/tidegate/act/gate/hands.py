@@ -11,8 +11,8 @@ from typing import Any
 
 from celery.worker import state
 
-from tidegate.act.gate.process import is_alive
 from tidegate.facts.gate import HEADER
+from tidegate.observe.process import is_alive
 
 #: Tries to read a set that other threads change.
 _TRIES = 5

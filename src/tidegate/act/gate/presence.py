@@ -9,6 +9,7 @@ import logging
 import os
 import secrets
 import threading
+import time
 from typing import Any
 
 from celery import bootsteps, current_app, signals
@@ -16,7 +17,6 @@ from celery import bootsteps, current_app, signals
 from tidegate.act.gate import running
 from tidegate.act.gate.hands import hands
 from tidegate.act.gate.openings import openings
-from tidegate.act.gate.process import Process, process_in, this_process
 from tidegate.broker.address import Address
 from tidegate.broker.client import Command, Refusal, as_text
 from tidegate.broker.keys import GATE
@@ -24,12 +24,15 @@ from tidegate.broker.scripts import COUNTS, Argument, Script
 from tidegate.errors import TidegateError
 from tidegate.observe.app import address_of
 from tidegate.observe.probe.link import Away, Link, refusal_among
+from tidegate.observe.process import Process, process_in, spoke_at, this_process
 
 log = logging.getLogger("tidegate.gate")
 
 SWEEP = Script("marks", "firings", "sweep")
 EVERY_S = 1.0
 EXPIRES_MS = 5000
+#: How often a worker says which process it is, for whoever looks when it is dead; and how long that is kept.
+_NAMED_EVERY_S, _NAMED_FOR_S = 600.0, 86_400
 _UID = "tidegate.gate.running"
 _FINISH_S = 2.0
 
@@ -55,6 +58,7 @@ class Presence:
         self._me = this_process()
         self._others: dict[str, Process | None] = {}
         self._arrived = False
+        self._named_at_s = float("-inf")
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._run, name="tidegate-presence", daemon=True)
 
@@ -90,6 +94,8 @@ class Presence:
         seconds, micros = self._asked(("TIME",))[0]
         said = self._said(int(seconds) * 1000 + int(micros) // 1000)
         self._asked(("SET", self._key(f"worker:{self.worker}"), said, "PX", EXPIRES_MS))
+        if time.monotonic() - self._named_at_s > _NAMED_EVERY_S:
+            self._name(int(seconds))
         self._declare_dead()
         self._arrived = True
         self._asked(("HSET", self._key("nodes"), self._node, self.worker))
@@ -97,8 +103,25 @@ class Presence:
         self._count()
         self._link.works()
 
-    def _said(self, as_of_ms: int) -> str:
+    def _name(self, now_s: int) -> None:
+        """What is known of this process when it is dead; those that are long dead are forgotten."""
+        processes = self._key("processes")
+        self._asked(
+            ("HSET", processes, self.worker, json.dumps({"at": now_s, **self._identity()})),
+            ("EXPIRE", processes, _NAMED_FOR_S),
+            ("EXPIRE", self._key(f"took:{self.worker}"), _NAMED_FOR_S),
+        )
+        pairs = self._asked(("HGETALL", processes))[0]
+        said = {as_text(worker): spoke_at(value) for worker, value in zip(pairs[::2], pairs[1::2], strict=True)}
+        if old := [worker for worker, at in said.items() if at < now_s - _NAMED_FOR_S]:
+            self._asked(("HDEL", processes, *old))
+        self._named_at_s = time.monotonic()
+
+    def _identity(self) -> dict[str, Any]:
         me = self._me
+        return {"node": self._node, "machine": me.machine, "pid": me.pid, "started": me.started}
+
+    def _said(self, as_of_ms: int) -> str:
         running, lost = hands.runs()
         return json.dumps(
             {
@@ -106,10 +129,7 @@ class Presence:
                 "sessions": hands.sessions(),
                 "running": running,
                 "lost": lost,
-                "node": self._node,
-                "machine": me.machine,
-                "pid": me.pid,
-                "started": me.started,
+                **self._identity(),
             }
         )
 

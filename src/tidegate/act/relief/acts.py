@@ -87,14 +87,15 @@ def new_id(act: Act) -> str:
     return f"{act.value}-{time.strftime('%y%m%d-%H%M%S')}-{secrets.token_hex(2)}"
 
 
-def begin(
-    broker: Broker, act: Act, queue: str, *, id_: str = "", script: Script = RELIEF_BEGIN, **fields: Argument
-) -> Acting:
-    """A new act that has the queue (none where it is empty); raises Refused where another act has it. Two round trips.
+def begin(broker: Broker, act: Act, queue: str, **fields: Argument) -> Acting:
+    """A new act that has the queue (none where it is empty); raises Refused where another act has it. Two round trips."""
+    return begin_named(broker, act, queue, new_id(act), RELIEF_BEGIN, fields)
 
-    `id_` where it must be known before; `script` is another than RELIEF_BEGIN where the server is full.
-    """
-    id_ = id_ or new_id(act)
+
+def begin_named(
+    broker: Broker, act: Act, queue: str, id_: str, script: Script, fields: Mapping[str, Argument]
+) -> Acting:
+    """The same with an id that was chosen before, and by another script where the server is full."""
     token = secrets.token_hex(8)
     said = {"act": act.value, "state": State.RUNNING.value, **owner_fields(token), **fields}
     call = [broker.layout.prefix, id_, queue, MOST_ACTS, *_pairs(said)]
@@ -286,7 +287,7 @@ def busy(queue: str, other: str) -> Refused:
 
 
 def _explained(broker: Broker, refusal: Refusal) -> CannotLook | Refused:
-    if "OOM" in refusal.why:
+    if "OOM" in refusal.why or "'maxmemory'" in refusal.why:
         return Refused("the server is at its memory limit and takes no write: tidegate rescue makes room")
     why = refused(broker, "EVALSHA", refusal).why
     return AccessDenied(why) if refusal.denied else CannotLook(why)

@@ -164,7 +164,7 @@ class Rescue:
             if line.marker is not None:
                 fields[f"marker:{line.list_key}"] = line.marker
         self._place.write(replace(noted, begun=True))
-        self._hold(acts.begin(broker, Act.RESCUE, noted.queue, id_=noted.id, script=hand.BEGIN, **fields))
+        self._hold(acts.begin_named(broker, Act.RESCUE, noted.queue, noted.id, hand.BEGIN, fields))
 
     def _hold(self, acting: Acting) -> None:
         self._acting = acting

@@ -13,16 +13,18 @@ local MOST_FED = 100 -- spilled messages, by one publish
 local NODES = "128" -- of each list that are measured (8 kB each); exact for what is smaller
 local MEMORY_AGE_MS = "1000"
 
-local function depth_of(lists)
+local function depth_of(q)
   local depth = 0
-  for _, list in ipairs(lists) do depth = depth + redis.call("LLEN", list) end
+  for _, list in ipairs(waiting_in(q.prefix, q.name, q.lists)) do depth = depth + redis.call("LLEN", list) end
   return depth
 end
 
 -- The memory that the lists take, in bytes: as if all nodes of a long one were like its newest 128.
-local function bytes_of(lists)
+local function bytes_of(q)
   local bytes = 0
-  for _, list in ipairs(lists) do bytes = bytes + (redis.call("MEMORY", "USAGE", list, "SAMPLES", NODES) or 0) end
+  for _, list in ipairs(waiting_in(q.prefix, q.name, q.lists)) do
+    bytes = bytes + (redis.call("MEMORY", "USAGE", list, "SAMPLES", NODES) or 0)
+  end
   return bytes
 end
 
@@ -50,11 +52,11 @@ end
 -- The answer where `size` more bytes have no room, else nil.
 local function queue_full(q, size)
   if q.max_length > 0 then
-    local depth = depth_of(q.lists)
+    local depth = depth_of(q)
     if depth >= q.max_length then return { "queue_full", depth, q.max_length, "max_length" } end
   end
   if q.max_bytes > 0 then
-    local bytes = bytes_of(q.lists)
+    local bytes = bytes_of(q)
     if bytes + size > q.max_bytes then return { "queue_full", bytes, q.max_bytes, "max_length_bytes" } end
   end
   return nil
@@ -63,14 +65,17 @@ end
 -- How many messages and bytes would have to go before `size` more bytes had room.
 local function lacking(q, size)
   local messages, bytes = 0, 0
-  if q.max_length > 0 then messages = math.max(0, depth_of(q.lists) - q.max_length + 1) end
-  if q.max_bytes > 0 then bytes = math.max(0, bytes_of(q.lists) + size - q.max_bytes) end
+  if q.max_length > 0 then messages = math.max(0, depth_of(q) - q.max_length + 1) end
+  if q.max_bytes > 0 then bytes = math.max(0, bytes_of(q) + size - q.max_bytes) end
   return messages, bytes
 end
 
 -- Messages that may go, oldest of the least urgent list first, until there is room or the search is long enough.
+-- While an act has the queue only what would be taken next, with nothing older left in its list: the act tells by one
+-- element which ones of a list are new, so that one may go as late as if a worker took it. What is aside is the act's.
 local function oldest_droppable(q, messages, bytes)
   local found, freed, looked = {}, 0, 0
+  local in_turn = is_set_aside(q.prefix, q.name)
   for at = #q.lists, 1, -1 do
     local list, index = q.lists[at], -1
     while looked < LOOKED_AT and #found < MOST_DROPPED and (#found < messages or freed < bytes) do
@@ -81,6 +86,8 @@ local function oldest_droppable(q, messages, bytes)
       if message then
         found[#found + 1] = { list = list, payload = payload, headers = message.headers }
         freed = freed + #payload
+      elseif in_turn then
+        break
       end
     end
   end

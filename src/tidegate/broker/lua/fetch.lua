@@ -106,6 +106,9 @@ local function taken_from(list, raw)
   if failed then
     return failed
   end
+  if tag then
+    note_took(prefix, holder, ARGV[2], tag, key)
+  end
   pcall(feed, prefix, key)
   if rung ~= '' then
     ring_on(prefix, rung, queues, lists)

@@ -1,5 +1,5 @@
 -- Many messages that nothing guards, for one list, in their order: as many of them as there is room for without any
--- further ado. Joined behind `door` and `ceiling`.
+-- further ado. Joined behind `door`, `ceiling` and `aside`.
 --
 -- KEYS   1 the list to push to · 2… the other priority lists of the queue
 -- ARGV   1 prefix · 2 queue · 3 max_length (0 none) · 4 memory ceiling ("") · 5 x-expires of the queue in ms (0)
@@ -13,7 +13,7 @@ local function room()
   if ARGV[4] ~= "" and not is_below(ARGV[1], ARGV[4]) then return 0 end
   if most == 0 then return many end
   local depth = 0
-  for _, list in ipairs(KEYS) do depth = depth + redis.call("LLEN", list) end
+  for _, list in ipairs(waiting_in(ARGV[1], ARGV[2], KEYS)) do depth = depth + redis.call("LLEN", list) end
   return math.max(0, math.min(many, most - depth))
 end
 

@@ -7,7 +7,8 @@
 -- Keys, behind the prefix (`global_keyprefix`):
 --   tidegate:gate:1:marks          hash    key → the mark, JSON: tag, id, list, at (ms, published), state (waiting, held,
 --                                          running), who ("<worker>/<session>"), score (of `unacked_index`), changed
---                                          (ms), seen (ms, found in its list), glanced, replaced, missing (ms, since)
+--                                          (ms), seen (ms, found in its list), glanced, replaced, missing (ms, since),
+--                                          aside (at, seen, glanced: of the lists that an act has set aside)
 --   tidegate:gate:1:bodies         hash    key → the whole element of that message in its list
 --   tidegate:gate:1:worker:<id>    string  JSON: as_of (ms; what it says is not older), sessions (that live), running
 --                                          and lost (tags); expires 5 s after the worker's last word
@@ -17,6 +18,7 @@
 
 local overlap = {
   space = "tidegate:gate:1:",
+  relief = "tidegate:relief:1:",
   missing_ms = 500, -- so long a message may be nowhere: popped by a stock worker, which registers it afterwards
   searched = 20000, -- elements of a list that are searched
   ms_per_element = 0.00015,
@@ -48,6 +50,13 @@ end
 -- The list in which spilled messages of that list wait.
 function overlap.side_of(look, list)
   return look.prefix .. overlap.space .. "spill:" .. string.sub(list, #look.prefix + 1)
+end
+
+-- The lists in which messages of that list wait while an act has its queue; none where there are none.
+function overlap.set_aside(look, list)
+  local name, lists = string.sub(list, #look.prefix + 1), {}
+  for at, kind in ipairs({ "aside:", "later:", "back:" }) do lists[at] = look.prefix .. overlap.relief .. kind .. name end
+  return redis.call("EXISTS", unpack(lists)) == 0 and {} or lists
 end
 
 function overlap.decoded(text)
@@ -180,6 +189,17 @@ function overlap.is_in(look, place, list, element)
   return found and true or false
 end
 
+-- Whether it waits where an act has set it aside; what a search found there is kept apart from what one found in its list.
+function overlap.is_aside(look, place, element)
+  for _, list in ipairs(overlap.set_aside(look, place.list)) do
+    place.aside = type(place.aside) == "table" and place.aside or { at = place.at }
+    local found = overlap.is_in(look, place.aside, list, element)
+    place.touched, place.aside.touched = place.touched or place.aside.touched, nil
+    if found then return true end
+  end
+  return false
+end
+
 -- Judging
 
 -- Taken by a worker: by the one that the place names, or by one that nothing is known of, whose time runs out.
@@ -200,7 +220,8 @@ function overlap.where(look, place, element)
   if place.state == "running" then return overlap.lives(look, place) and "running" or "gone" end
   local score = redis.call("ZSCORE", look.index, place.tag)
   if score then return overlap.taken(look, place, score) end
-  if overlap.is_in(look, place, place.list, element) or overlap.is_in(look, place, overlap.side_of(look, place.list), element) then
+  if overlap.is_in(look, place, place.list, element) or overlap.is_in(look, place, overlap.side_of(look, place.list), element)
+    or overlap.is_aside(look, place, element) then
     if place.state ~= "waiting" or place.missing then
       place.state, place.who, place.missing, place.touched = "waiting", nil, nil, true
     end
@@ -273,10 +294,11 @@ function overlap.renamed(element, new, old)
   return changed and element or nil
 end
 
--- Puts the payload of `g` in the place of the waiting message of the mark, under its id; false where that can't be.
+-- Puts the payload of `g` in the place of the waiting message of the mark, under its id; false where that can't be. An
+-- act that has the queue decides on, and keeps a backup of, what it has read: nothing changes under its hands.
 function overlap.replace(look, g, m)
   local length = overlap.length(m.list)
-  if length == 0 or length > overlap.searched then return false end
+  if length == 0 or length > overlap.searched or #overlap.set_aside(look, m.list) > 0 then return false end
   if overlap.too_early(look, m.replaced, length, overlap.share_replacing) then return false end
   local element, was = overlap.renamed(g.body, g.id, m.id), redis.call("HGET", look.bodies, g.key)
   local at = element and was and overlap.position(m.list, was)

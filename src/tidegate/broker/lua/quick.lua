@@ -1,6 +1,6 @@
 -- The common case before all else: a message that nothing guards, or whose key has no mark, in a queue with room. What is
--- defined below it costs more than its own few commands. Joined behind `door` and `ceiling`; KEYS and ARGV are those of
--- `admit`.
+-- defined below it costs more than its own few commands. Joined behind `door`, `ceiling` and `aside`; KEYS and ARGV are
+-- those of `admit`.
 
 local OUR_MARKS, OUR_BODIES = "tidegate:gate:1:marks", "tidegate:gate:1:bodies"
 
@@ -26,7 +26,7 @@ local function has_room()
   local most = tonumber(ARGV[8])
   if most > 0 then
     local depth = 0
-    for _, list in ipairs(KEYS) do depth = depth + redis.call("LLEN", list) end
+    for _, list in ipairs(waiting_in(ARGV[2], ARGV[3], KEYS)) do depth = depth + redis.call("LLEN", list) end
     if depth >= most then return false end
   end
   return ARGV[12] == "" or is_below(ARGV[2], ARGV[12])

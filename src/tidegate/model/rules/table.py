@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from tidegate.facts.diagnosis import Finding
 from tidegate.model.case import Case
-from tidegate.model.rules import application, beat, content, delivery, flow, gate, memory
+from tidegate.model.rules import application, beat, content, delivery, flow, gate, memory, relief
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +58,7 @@ RULES = (
     Rule("TG153", "An interval at its longest", beat.at_max),
     Rule("TG154", "Paused for long", beat.forgotten),
     Rule("TG155", "An overlap that nobody holds", beat.unheld),
+    Rule("TG160", "A queue is set aside", relief.set_aside),
 )
 
 

@@ -1,9 +1,12 @@
 -- The oldest messages that are set aside are decided on. Joined behind `door`, `words`, `marks`, `firings`, `relief/words`.
 --
--- ARGV 1 prefix · 2 id · 3 token · 4 list · 5 queue · 6 how many are aside · 7 flags, oldest first: "1" goes, "0" stays
+-- ARGV 1 prefix · 2 id · 3 token · 4 list · 5 queue · 6 how many are aside · 7 flags, oldest first: "0" stays, "1" goes, "2" goes
+--      and is guarded by the gate
 --      8 the list that gets what goes ("" for none) · 9 bytes that go · 10 how many of them can't be read
 --      11… what goes, as it is to be pushed to that list
 -- Answer {"stepped", how many are aside} · {"changed", how many are aside} · {"gone"} · {"fenced", process}
+
+local STAYS, GUARDED = 48, 50
 
 local prefix, list, queue, expected, flags, target = ARGV[1], ARGV[4], ARGV[5], tonumber(ARGV[6]), ARGV[7], ARGV[8]
 local key, aside = relief.act(prefix, ARGV[2]), relief.hidden(prefix, "aside", list)
@@ -24,9 +27,15 @@ local function follow(element)
   redis.call("HSET", look.bodies, g.key, element)
 end
 
-local stay, go = {}, {}
+local stay, guarded, gone = {}, {}, 0
 for at, element in ipairs(relief.oldest(aside, #flags)) do
-  if string.byte(flags, at) == 49 then go[#go + 1] = element else stay[#stay + 1] = element end
+  local flag = string.byte(flags, at)
+  if flag == STAYS then
+    stay[#stay + 1] = element
+  else
+    gone = gone + 1
+    if flag == GUARDED then guarded[#guarded + 1] = element end
+  end
 end
 relief.append(prefix, key, list, stay)
 if target ~= "" then
@@ -35,11 +44,11 @@ if target ~= "" then
   relief.push(target, moved)
   for _, element in ipairs(moved) do pcall(follow, element) end
 else
-  for _, element in ipairs(go) do pcall(overlap_forget, element, prefix) end
+  for _, element in ipairs(guarded) do pcall(overlap_forget, element, prefix) end
 end
 relief.drop_oldest(aside, #flags)
 redis.call("HINCRBY", key, "kept:" .. list, #stay)
-redis.call("HINCRBY", key, "removed", #go)
+redis.call("HINCRBY", key, "removed", gone)
 redis.call("HINCRBY", key, "removed_bytes", ARGV[9])
 redis.call("HINCRBY", key, "undecodable", ARGV[10])
 redis.call("HINCRBY", key, "done:" .. list, #flags)

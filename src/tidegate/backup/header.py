@@ -1,0 +1,74 @@
+"""What a backup says of itself: its header at the beginning, and the totals in its trailer."""
+
+from dataclasses import dataclass, field
+
+import msgspec
+
+from tidegate.backup.frame import VERSION
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Header:
+    """Where the messages came from and why they are here. `created_s` is by the server's clock, `url` without password.
+
+    `id` and `act` name the act that wrote it (`backup` for a copy, where nothing was removed), `wanted` its filter as
+    JSON. `newest_first`: the batches of a list run from the newest to the oldest; each batch is oldest first all the
+    same. `depths` is how many messages each list held at the beginning, by priority step.
+    """
+
+    version: int = VERSION
+    created_s: float = 0.0
+    queue: str = ""
+    act: str = ""
+    id: str = ""
+    server: str = ""
+    url: str = ""
+    prefix: str = ""
+    wanted: str = ""
+    newest_first: bool = False
+    depths: dict[str, int] = field(default_factory=dict)
+    written_by: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cut:
+    """What a writer that took the file up again declares void in what stands before: a list's positions beyond `done`.
+
+    Beyond is `done` and above, or below `done` where the file runs from the newest to the oldest.
+    """
+
+    queue: str
+    step: int
+    done: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trailer:
+    """The end of a finished file: totals, the SHA-256 of all digests before it, and what the act came to."""
+
+    batches: int
+    messages: int
+    bytes: int
+    sha256: str
+    sealed_s: float = 0.0
+    summary: dict[str, object] = field(default_factory=dict)
+
+
+def to_json(value: object) -> bytes:
+    """A header, cuts or a trailer as the payload of its frame."""
+    return msgspec.json.encode(value)
+
+
+def header_from(payload: bytes) -> Header:
+    """The header; what a later minor version added is passed over. Raises msgspec.MsgspecError."""
+    return msgspec.json.decode(payload, type=Header)
+
+
+def cuts_from(payload: bytes) -> list[Cut]:
+    """The cuts; raises msgspec.MsgspecError."""
+    return msgspec.json.decode(payload, type=list[Cut])
+
+
+def trailer_from(payload: bytes) -> Trailer:
+    """The trailer; raises msgspec.MsgspecError."""
+    return msgspec.json.decode(payload, type=Trailer)
