@@ -192,7 +192,7 @@ def test_a_process_that_is_killed_at_any_instant_loses_and_doubles_nothing(broke
     """A real process, a real SIGKILL; workers take meanwhile."""
     back, taken, id_ = mixed(3000), [], ""
     written(file, back)
-    for goal in sorted(random.Random(1).sample(range(200, 2700), 3)):
+    for goal in sorted(random.Random(1).sample(range(200, 2700), 2)):
         child = subprocess.Popen([sys.executable, "-c", RESUMING, broker_url, str(file), id_])
         deadline = time.monotonic() + 20
         while len(taken) + redis_client.llen(QUEUE) < goal and child.poll() is None:
