@@ -20,6 +20,14 @@ def pull(client: redis.Redis, queue: str) -> int:
     return start
 
 
+def pull_and_push_back(client: redis.Redis, queue: str) -> None:
+    """Every message out in chunks of a thousand from the tail, and into a fresh list that takes the queue's place."""
+    while rows := client.lrange(queue, -CHUNK, -1):
+        client.lpush("fresh", *reversed(rows))  # type: ignore[arg-type]
+        client.ltrim(queue, 0, -CHUNK - 1)
+    client.rename("fresh", queue)
+
+
 @dataclass
 class Count:
     """A census by hand."""

@@ -120,26 +120,40 @@ def _work(path: str, pushes_per_s: int, pops_per_s: int, ended: Event) -> None:
             popped += 1
 
 
+@dataclass(frozen=True)
+class Latency:
+    """What a client that pings every millisecond waited for its answers."""
+
+    worst_ms: float
+    p999_ms: float
+
+
 def worst_stall_ms(path: str, work: Callable[[], object]) -> float:
     """The longest that a client which pings every millisecond waits for its answer while the work is done."""
+    return latency(path, work).worst_ms
+
+
+def latency(path: str, work: Callable[[], object]) -> Latency:
+    """The same, and the wait that one answer in a thousand exceeds."""
     ready, ended = multiprocessing.Event(), multiprocessing.Event()
-    answers: multiprocessing.Queue[float] = multiprocessing.Queue()
+    answers: multiprocessing.Queue[Latency] = multiprocessing.Queue()
     process = multiprocessing.Process(target=_ping, args=(path, ready, ended, answers), daemon=True)
     process.start()
     ready.wait()
     work()
     ended.set()
-    worst = answers.get()
+    seen = answers.get()
     process.join()
-    return worst
+    return seen
 
 
-def _ping(path: str, ready: Event, ended: Event, answers: "multiprocessing.Queue[float]") -> None:
-    client, worst = redis.Redis(unix_socket_path=path), 0.0
+def _ping(path: str, ready: Event, ended: Event, answers: "multiprocessing.Queue[Latency]") -> None:
+    client, waits = redis.Redis(unix_socket_path=path), [0.0]
     client.ping()
     ready.set()
     while not ended.wait(0.001):
         began = time.perf_counter()
         client.ping()
-        worst = max(worst, time.perf_counter() - began)
-    answers.put(worst * 1000)
+        waits.append((time.perf_counter() - began) * 1000)
+    waits.sort()
+    answers.put(Latency(waits[-1], waits[int(len(waits) * 0.999)]))

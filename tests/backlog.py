@@ -22,7 +22,8 @@ def message(
 ) -> bytes:
     """An element of protocol 2; `...` takes a header out."""
     said = {"lang": "py", "task": task, "id": f"id-{tag}", "eta": None, "expires": None, "retries": 0, **headers}
-    properties = {"delivery_mode": 2, "priority": 0, "body_encoding": "base64"}
+    info = {"exchange": "", "routing_key": "celery"}
+    properties = {"delivery_mode": 2, "delivery_info": info, "priority": 0, "body_encoding": "base64"}
     return json.dumps(
         {
             "body": packed(args, kwargs),
@@ -42,7 +43,7 @@ def message_of_protocol_1(tag: str, task: str, args: Sequence[Any] = (), kwargs:
             "content-encoding": "utf-8",
             "content-type": "application/json",
             "headers": {},
-            "properties": {"body_encoding": "base64", "delivery_tag": tag},
+            "properties": {"body_encoding": "base64", "delivery_info": {}, "delivery_tag": tag},
         }
     ).encode()
 

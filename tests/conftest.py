@@ -15,7 +15,7 @@ import redis
 from hypothesis import settings
 from kombu import pools
 
-from quiet import in_the_room
+from quiet import CALM, ORDINARY, QUIET, in_the_room
 from tidegate.demo.broker import PrivateBroker
 from tidegate.demo.processes import BEAT_READY, WORKER_READY, Guarded, celery
 
@@ -23,6 +23,9 @@ STARTS_S = 30.0
 FOREIGN = ("TIDEGATE_", "CELERY_", "DJANGO_", "SCREEN_")
 #: Names the server under test (CI runs the suite on Valkey and on Redis), so it stays.
 KEPT = "TIDEGATE_SERVER_BINARY"
+
+#: In which order tests run, by the room that they ask for.
+FIRST = (CALM, QUIET, ORDINARY)
 
 StartCelery = Callable[..., Guarded]
 
@@ -34,26 +37,26 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "suite"))
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
-    """A test marked `quiet` has the machine to itself; outside the time that pytest-timeout gives a test."""
+    """A test marked `quiet` or `calm` waits for its room; outside the time that pytest-timeout gives a test."""
     if not hasattr(item.config, "workerinput"):  # one process: there is nobody else
         return (yield)
-    with in_the_room(item.config.rootpath, alone=item.get_closest_marker("quiet") is not None):
+    with in_the_room(item.config.rootpath, _kind(item)):
         return (yield)
+
+
+def _kind(item: pytest.Item) -> str:
+    return next((kind for kind in (QUIET, CALM) if item.get_closest_marker(kind) is not None), ORDINARY)
 
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Those that run alone come first, so that the others are held up once and not at each; then the longest.
+    """What does not run beside everything comes first, so that the others are held up once; then what takes long.
 
     What is long starts early: at the end it would keep one core busy and leave the others idle.
     """
-    items.sort(key=_late)
-
-
-def _late(item: pytest.Item) -> int:
-    if item.get_closest_marker("quiet") is not None:
-        return 0
-    return 1 if "workers" in item.path.parts else 2
+    items.sort(
+        key=lambda item: (FIRST.index(_kind(item)), "demo" not in item.path.parts, "workers" not in item.path.parts)
+    )
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -5,6 +5,7 @@ from dataclasses import fields
 import pytest
 
 from test_docs import first_cells, section
+from tidegate.facts.backups import BackedUp, Damaged, Inspected, Restored
 from tidegate.facts.diagnosis import (
     BrokerReport,
     Diagnosis,
@@ -29,6 +30,7 @@ from tidegate.facts.planned import (
     TaskMeasured,
 )
 from tidegate.facts.planned import Plan as IntervalPlan
+from tidegate.facts.relief import Relief, Relieved, Selected
 from tidegate.facts.scheduled import Acted, EntryRow, EntryShown, Leader, Schedule
 from tidegate.facts.seen import CensusSeen, Cost, TaskCount
 from tidegate.facts.simulated import (
@@ -73,6 +75,10 @@ JSON_SECTIONS = {
     "`tidegate peek --json`": Message,
     "`tidegate census --json`": CensusSeen,
     "by_task": TaskCount,
+    "`tidegate backup --json`": BackedUp,
+    "`tidegate inspect --json`": Inspected,
+    "damage": Damaged,
+    "`tidegate restore --json`": Restored,
     "`tidegate plan --json`": IntervalPlan,
     "pools": PoolPlan,
     "entries": EntryPlan,
@@ -94,6 +100,9 @@ JSON_SECTIONS = {
     "`tidegate lint --json`": Lint,
     "judged entries": EntryReport,
     "schedulers": SchedulerReport,
+    "`tidegate purge --json`": Relieved,
+    "selected": Selected,
+    "`tidegate relief list --json`": Relief,
 }
 
 

@@ -16,6 +16,8 @@
     │   └── NoBinary                    no Valkey or Redis server program to start
     ├── NotABackup             exit 3   the file is none of ours, or of a newer version
     ├── Damaged                exit 3   a backup that was altered or cut
+    ├── BadStore               exit 3   the file with spilled messages is damaged, in use, or no such file
+    ├── StoreFull              exit 3   the file with spilled messages may not, or can't, grow
     ├── Refused                exit 4   allowed only when asked for explicitly
     └── NotPublished                    the gate could not let a message in, or the broker could not take it
         ├── QueueFull                   the queue is at its bound, or the server at its memory ceiling
@@ -87,6 +89,14 @@ class NothingFound(CannotLook):
 
 class NotAQueue(CannotLook):
     """The key exists and is not a list, so it can't be a queue."""
+
+
+class BadStore(TidegateError):
+    """The file with spilled messages can't be used: damaged, in use, another program's, or of a newer version."""
+
+
+class StoreFull(TidegateError):
+    """The file with spilled messages holds as much as it may, or the disk is full; nothing was added."""
 
 
 class Refused(TidegateError):

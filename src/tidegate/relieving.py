@@ -10,25 +10,30 @@ from pathlib import Path
 from typing import Any, Literal
 
 from tidegate.act.relief import acts as journal
-from tidegate.act.relief import backing, engine, putting, restoring
+from tidegate.act.relief import backing, engine, newest, putting, restoring
 from tidegate.act.relief.arriving import arrival_of
 from tidegate.act.relief.engine import After, Order, Progress
 from tidegate.act.relief.looking import look_over
 from tidegate.act.relief.pace import MAX_STALL_MS
 from tidegate.act.relief.releasing import Releasing
+from tidegate.act.relief.rescuing import plan as plan_rescue
+from tidegate.act.relief.rescuing import rescue
 from tidegate.act.relief.restoring import Wish
 from tidegate.backup.packing import Codec
 from tidegate.broker.address import Address
 from tidegate.broker.client import Broker, connect
 from tidegate.errors import Refused, UsageError
 from tidegate.facts.backups import BackedUp, Inspected, Restored
-from tidegate.facts.relief import Act, Filter, Relief, Relieved
+from tidegate.facts.relief import Act, Filter, Relief, Relieved, State
 from tidegate.observe.backups import inspect_file
 from tidegate.observe.peek import lists_of
 from tidegate.units import count, plural
 
 Keep = Literal["oldest", "newest"]
 _NOTHING_GIVEN = "no filter was given, and everything is not meant by that: name what to take, such as --task '*'"
+_LOCKS_STAY = (
+    "without a backup nobody knows any more whose locks of celery-singleton and celery-once to release: they stay"
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,6 +80,22 @@ def dedupe(
     return _done(address, Order(queue=queue, act=Act.DEDUPE, wanted=kept), how)
 
 
+def drain_newest(
+    address: Address,
+    queue: str,
+    for_s: float,
+    how: How = DRY,
+    *,
+    watch: newest.Watch | None = None,
+    stopped: Callable[[], bool] = lambda: False,
+) -> Relieved:
+    """Lets workers take the newest messages first, for so long or until `stopped` says so; then all is in its order again."""
+    if not how.yes:
+        with connect(address, how.timeout_s) as broker:
+            return newest.looked_over(broker, queue, for_s)
+    return newest.drain_newest(address, queue, for_s, timeout_s=how.timeout_s, watch=watch, stopped=stopped)
+
+
 def acts(address: Address, most: int = 100, *, timeout_s: float = 5.0) -> list[Relief]:
     """The newest acts, the latest first. Writes nothing."""
     with connect(address, timeout_s) as broker:
@@ -92,6 +113,8 @@ def resume(address: Address, id_: str, how: How = DRY) -> Relieved:
     row = show(address, id_, timeout_s=how.timeout_s)
     if not how.yes:
         return _as_it_is(row)
+    if row.act is Act.DRAIN_NEWEST:
+        return newest.put_back(address, id_, State.DONE, timeout_s=how.timeout_s)
     if row.act is Act.UNDO:
         return putting.resume_undo(address, id_, timeout_s=how.timeout_s, progress=how.progress)
     if row.act is Act.RESTORE:
@@ -101,7 +124,10 @@ def resume(address: Address, id_: str, how: How = DRY) -> Relieved:
 
 def rollback(address: Address, id_: str, how: How = DRY) -> Relieved:
     """Puts back what an interrupted act took away, in its place; a restore ends where it is."""
-    if how.yes and show(address, id_, timeout_s=how.timeout_s).act is Act.RESTORE:
+    row = show(address, id_, timeout_s=how.timeout_s)
+    if how.yes and row.act is Act.DRAIN_NEWEST:
+        return newest.put_back(address, id_, State.ROLLED_BACK, timeout_s=how.timeout_s)
+    if how.yes and row.act is Act.RESTORE:
         return restoring.relieved(restoring.give_up(address, id_, timeout_s=how.timeout_s))
     return _or_as_it_is(address, id_, how, putting.rollback)
 
@@ -172,7 +198,9 @@ def _done(address: Address, order: Order, how: How) -> Relieved:
     with connect(address, how.timeout_s) as broker:
         arrival = arrival_of(broker, order.queue, lists_of(broker, order.queue), order.wanted)
     full = replace(order, backup=how.backup, max_stall_ms=how.max_stall_ms, arrival_per_s=arrival)
-    return engine.carry_out(address, full, timeout_s=how.timeout_s, progress=how.progress, after=_after(how))
+    done = engine.carry_out(address, full, timeout_s=how.timeout_s, progress=how.progress, after=_after(how))
+    locked = how.backup is None and done.removed and order.act is not Act.MOVE
+    return replace(done, notes=(*done.notes, _LOCKS_STAY)) if locked else done
 
 
 def _after(how: How) -> After:
@@ -217,9 +245,12 @@ __all__: Sequence[str] = [
     "acts",
     "backup",
     "dedupe",
+    "drain_newest",
     "inspect",
     "move",
+    "plan_rescue",
     "purge",
+    "rescue",
     "restore",
     "resume",
     "rollback",

@@ -63,7 +63,7 @@ def mark(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> str:
     return str(tmp_path)
 
 
-@pytest.mark.quiet
+@pytest.mark.calm
 def test_the_queue_grows_is_diagnosed_and_stays_flat_at_the_planned_interval(mark: str) -> None:
     seen: dict[str, object] = {}
 

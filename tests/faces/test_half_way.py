@@ -88,7 +88,7 @@ def test_a_login_that_is_never_answered_is_given_up_in_time(
     assert_it_gave_up(ran, fault, longest_s=TIMEOUT_S + SLACK_S)
 
 
-@pytest.mark.quiet
+@pytest.mark.calm
 def test_a_frozen_server_is_given_up_in_time(private_broker: Callable[..., PrivateBroker]) -> None:
     broker = private_broker()
     broker.pause()

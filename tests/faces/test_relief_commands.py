@@ -130,6 +130,16 @@ def test_dedupe_leaves_one_of_each_the_oldest_or_the_newest(filled, broker_url):
     assert tags(filled, "celery") == ["p1", "p4", "p5", "p6"]
 
 
+@pytest.mark.parametrize("keep", ["oldest", "newest"])
+def test_of_repeats_in_several_priorities_the_urgent_one_stays(keep, redis_client, broker_url):
+    for key in ("celery", URGENT, "celery\x06\x169"):
+        redis_client.lpush(key, message(f"{key}-1"), message(f"{key}-2"))
+    expected = "celery-1" if keep == "oldest" else "celery-2"
+    assert counted(call("dedupe", "celery", broker_url, "--keep", keep, "--json")) == (6, 5, 1)
+    assert counted(call("dedupe", "celery", broker_url, "--keep", keep, "--yes", "--no-backup", "--json")) == (6, 5, 1)
+    assert (tags(redis_client, "celery"), redis_client.llen(URGENT)) == ([expected], 0)
+
+
 @pytest.mark.parametrize("protocol_1_first", [True, False])
 def test_messages_of_protocol_1_are_meant_as_well(protocol_1_first, redis_client, broker_url):
     pushed = [message_of_protocol_1("old", FLUSH, [1]), message("new", FLUSH, [1]), b"{"]
@@ -169,6 +179,20 @@ def test_what_can_not_be_done_is_one_line_and_changes_nothing(command, code, sai
     assert (ran.code, ran.out) == (code, b"")
     assert said in ran.said
     assert {key: held for key, held in everything(filled).items() if b"tidegate" not in key} == before
+
+
+@pytest.mark.filterwarnings("ignore:Call to deprecated")
+def test_results_of_what_is_removed_are_revoked_when_asked(redis_client, backend_url, tmp_path, monkeypatch):
+    redis_client.lpush("celery", message("m1", FLUSH), message("m2", CHARGE))
+    (tmp_path / "revoking_proj.py").write_text(
+        f"from celery import Celery\napp = Celery('revoking_proj', broker={backend_url!r}, backend={backend_url!r})\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    ran = call("purge", "celery", "-A", "revoking_proj", "--task", FLUSH, "--revoke", "--yes", "--json")
+    assert counted(ran) == (2, 1, 1)
+    assert "results revoked: 1" in ran.parsed["notes"]
+    assert json.loads(redis_client.get("celery-task-meta-id-m1"))["status"] == "REVOKED"
+    assert redis_client.get("celery-task-meta-id-m2") is None
 
 
 def test_ctrl_c_in_the_middle_leaves_an_act_that_is_ended_by_hand(filled, broker_url, monkeypatch):

@@ -66,7 +66,7 @@ def known(field: str, least_firings: int = 30) -> Callable[[dict[str, Any]], boo
     return is_known
 
 
-@pytest.mark.quiet
+@pytest.mark.calm
 def test_one_line_in_the_application_gives_the_edge_and_the_safe_interval(broker_url, celery_worker, celery_beat):
     celery_worker(APP, broker_url, "-c", "1")
     celery_beat(scheduled("flush", (0.06,), 0.1), broker_url)
@@ -82,7 +82,7 @@ def test_one_line_in_the_application_gives_the_edge_and_the_safe_interval(broker
     assert answer["pools"][0]["slots"] == answer["pools"][0]["hosts"] == 1
 
 
-@pytest.mark.quiet
+@pytest.mark.calm
 def test_a_firing_is_counted_with_all_that_it_spawns_while_its_children_pile_up(broker_url, celery_worker, celery_beat):
     celery_worker(APP, broker_url, "-c", "1")
     celery_beat(scheduled("refresh", (10, 0.03), 0.25), broker_url)

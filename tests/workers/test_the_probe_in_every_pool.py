@@ -51,6 +51,8 @@ def send_everything(url: str) -> None:
 @pytest.mark.parametrize("pool", POOLS)
 def test_every_message_is_counted_once_whatever_the_pool(pool, broker_url, celery_worker):
     worker = celery_worker(APP + MORE, broker_url, *POOLS[pool])
+    # What runs cost is told from one look to the next.
+    eventually(lambda: measured(broker_url).workers)
     send_everything(broker_url)
     wait_for(lambda: outcomes(broker_url), EXPECTED)
     worker.stop()

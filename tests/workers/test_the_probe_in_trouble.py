@@ -3,6 +3,7 @@
 import signal
 import time
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import redis
@@ -106,16 +107,13 @@ def test_a_redis_that_is_gone_does_not_hold_up_the_end_of_a_worker(private_broke
     ],
 )
 def test_the_commands_of_a_fold_are_the_same_however_many_tasks_run(pool, private_broker, celery_worker):
-    sent = {}
-    for pace in ("idle", "busy"):
-        broker = private_broker()
-        worker = celery_worker(APP, broker.url, *pool)
-        if pace == "busy":
-            send(broker.url, "nap", 1500, (0.0,))
-        sent[pace] = commands_of_a_fold(broker.url)
-        if pace == "busy":
-            assert runs_of(broker.url, "nap").run.count > 300
-        worker.stop()
+    idle, busy = private_broker(), private_broker()
+    for broker in (idle, busy):
+        celery_worker(APP, broker.url, *pool)
+    send(busy.url, "nap", 1500, (0.0,))
+    with ThreadPoolExecutor() as watchers:
+        sent = dict(zip(("idle", "busy"), watchers.map(commands_of_a_fold, (idle.url, busy.url)), strict=True))
+    assert runs_of(busy.url, "nap").run.count > 300
 
     assert sent["busy"] == sent["idle"]
     # TIME, the worker, one slice, the index, and of the one queue who has it and four lists.

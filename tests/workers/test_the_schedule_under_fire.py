@@ -5,7 +5,7 @@ import pytest
 from beats_under_fire import SAVES_ALL, Fire, project
 
 
-@pytest.mark.quiet
+@pytest.mark.calm
 def test_no_due_time_is_sent_twice_and_none_is_late_whoever_of_two_beats_is_killed_or_stopped(
     celery_beat, private_broker
 ):

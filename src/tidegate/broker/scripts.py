@@ -103,15 +103,25 @@ CLAIM = Fenced("claim")
 LEASE, UNLEASE, RECORD = Script("lease"), Script("unlease"), Script("decided", "record")
 #: The acts of relief: one begins, is taken over, says how far it is; and what it does to a list.
 RELIEF_BEGIN, RELIEF_CLAIM = Script("relief/words", "relief/begin"), Script("relief/words", "relief/claim")
-RELIEF_NOTE, RELIEF_GATHER = Script("relief/words", "relief/note"), Script("relief/words", "relief/gather")
+RELIEF_NOTE, RELIEF_GATHER = (
+    Script("relief/words", "relief/allowed", "relief/note"),
+    Script("relief/words", "relief/gather"),
+)
 RELIEF_SWAP, RELIEF_SPLICE = (Script("door", "relief/words", f"relief/{name}") for name in ("swap", "splice"))
 RELIEF_STEP = Script("door", "words", "marks", "firings", "relief/words", "relief/step")
-RELIEF_FRONT, RELIEF_RESTORE = (Script("door", "relief/words", f"relief/{name}") for name in ("front", "restore"))
+RELIEF_NEWEST = Script("door", "relief/words", "relief/newest")
+RELIEF_FRONT, RELIEF_FEED = (Script("door", "relief/words", f"relief/{name}") for name in ("front", "feed"))
 #: Releases locks of other tools.
 RELIEF_UNLOCK = Script("relief/unlock")
 #: Put back what a dead worker holds: without a guard, and with one.
 RELIEF_PUT_BACK = Script("door", "relief/put_back")
 RELIEF_RESTORE = Script("relief/held", "words", "marks", "firings", "hands", "restore")
+
+#: The spill keeper: who acts, and messages to the disk and back.
+KEEP_LEASE, KEEP_LEAVE, KEEP_PARK, KEEP_NOTE = (
+    Script("keep/words", f"keep/{name}") for name in ("lease", "leave", "park", "note")
+)
+KEEP_FEED = Script("door", "keep/words", "keep/feed")
 
 
 def run_by(ask: Callable[..., list[Any]], script: Script, keys: Sequence[str], *calls: Sequence[Argument]) -> list[Any]:

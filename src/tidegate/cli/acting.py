@@ -33,6 +33,7 @@ _BACKUP = click.option(
 )
 _NO_BACKUP = click.option("--no-backup", is_flag=True, help="Write what goes nowhere; it can't be taken back then.")
 _REVOKE = click.option("--revoke", is_flag=True, help="Set the results of what is removed to revoked. Needs -A.")
+_ALL, _ROLLS_BACK = "puts everything back", {"restore": "ends it where it is"}
 
 
 def removes(command: Command) -> Command:
@@ -43,6 +44,11 @@ def removes(command: Command) -> Command:
 def moves(command: Command) -> Command:
     """Options of a command that moves messages; a backup is written where one is named."""
     return having((_BACKUP, _STALL, _YES), command)
+
+
+def puts_back(command: Command) -> Command:
+    """Options of a command that puts messages into a queue."""
+    return having((_STALL, _YES), command)
 
 
 def goes_on(command: Command) -> Command:
@@ -130,5 +136,5 @@ def _left(target: Target, address: Any, queue: str) -> str:
         return ""
     return (
         f"{ours[0].id} is half done and nothing is lost: "
-        f"tidegate relief resume {ours[0].id} --yes goes on, rollback in its place puts everything back"
+        f"tidegate relief resume {ours[0].id} --yes goes on, rollback in its place {_ROLLS_BACK.get(ours[0].act, _ALL)}"
     )

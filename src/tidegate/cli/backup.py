@@ -24,7 +24,7 @@ def backup(target: Target, queue: str, file: Path, zstd: bool, as_json: bool, ve
     hold at the moment is not in it.
 
     \b
-    tidegate backup celery celery.tgb redis://localhost:6379/0
+    tidegate backup celery celery.tidegate redis://localhost:6379/0
     """
     from tidegate import relieving
     from tidegate.cli.progress import counting
@@ -44,7 +44,7 @@ def must_be_queue_and_file(queue: str, file: Path) -> None:
     """Raises UsageError where a broker URL stands in their place, before it is shown with its password."""
     if "://" in queue or ":/" in str(file):
         raise UsageError(
-            "the broker URL stands last, as in: tidegate backup celery celery.tgb redis://localhost:6379/0"
+            "the broker URL stands last, as in: tidegate backup celery celery.tidegate redis://localhost:6379/0"
         )
 
 

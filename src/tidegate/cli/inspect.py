@@ -31,7 +31,7 @@ def inspect(file: Path, number: int, newest: bool, salvage: bool, as_json: bool,
     Every byte of the file is verified. Bodies are never unpickled.
 
     \b
-    tidegate inspect celery.tgb
+    tidegate inspect celery.tidegate
     """
     from tidegate import relieving
     from tidegate.cli.progress import counting

@@ -18,12 +18,15 @@ _COMMANDS = {
     "purge": "Remove exactly what a filter selects from a queue; the rest stays in its order.",
     "move": "Move what a filter selects to another queue.",
     "dedupe": "Leave one message of each task and arguments.",
+    "drain-newest": "Let workers take the newest messages first for a while.",
     "unacked": "What workers hold; what dead ones hold is put back at once.",
     "relief": "The acts on queues: what was done, and how it is ended or taken back.",
-    "simulate": "What would happen: other intervals, policies, hosts, or a fleet of any size.",
     "backup": "A queue, copied to a file while it is in use.",
     "restore": "A backup, put back into a queue, each message once.",
     "inspect": "What a backup holds.",
+    "rescue": "Bring a Redis at its memory limit back to life: its newest messages go to disk, and come back in order.",
+    "keep": "Puts what is over the bounds on disk, and brings it back in order.",
+    "simulate": "What would happen: other intervals, policies, hosts, or a fleet of any size.",
     "demo": "The story, played: a queue grows, and the doctor explains it.",
 }
 
@@ -39,8 +42,8 @@ class LazyGroup(DYMGroup):  # type: ignore[misc]
         """The command of that name, imported now."""
         if cmd_name not in _COMMANDS:
             return None
-        module = importlib.import_module(f"tidegate.cli.{cmd_name}")
-        command: click.Command = getattr(module, cmd_name)
+        module = importlib.import_module(f"tidegate.cli.{cmd_name.replace('-', '_')}")
+        command: click.Command = getattr(module, cmd_name.replace("-", "_"))
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:

@@ -84,6 +84,17 @@ def show_back(done: Relieved, out: Console) -> None:
         out.print(safe(line), soft_wrap=True)
 
 
+def show_turned(done: Relieved, out: Console) -> None:
+    """How many messages were worked on newest first, or would be turned round."""
+    if done.dry_run:
+        out.print(safe(f"{done.queue}: {plural(done.scanned, 'message')} waiting", "bold"))
+    else:
+        out.print(safe(f"{done.queue}: {plural(done.kept, 'message')} taken newest first", "bold"))
+    for note in done.notes:
+        out.print(safe(f"  {note}"), soft_wrap=True)
+    out.print(safe(DRY if done.dry_run else f"Took {duration(done.elapsed_s)}; all wait in their order again."))
+
+
 def show_acts(rows: Sequence[Relief], out: Console) -> None:
     """One row an act, and how the interrupted ones are ended."""
     if not rows:

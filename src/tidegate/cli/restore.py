@@ -1,11 +1,12 @@
 """`tidegate restore`: a backup, put back into a queue."""
 
-from dataclasses import replace
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
 import click
 
+from tidegate.cli.acting import puts_back
 from tidegate.cli.options import Target, reads_broker
 from tidegate.cli.render import console, safe
 from tidegate.cli.table import Column, print_table
@@ -27,14 +28,7 @@ from tidegate.units import count, duration, plural, size
 @click.option("--max-depth", type=click.IntRange(1), help="Wait while so many messages or more are in the queue.")
 @click.option("--skip-expired", is_flag=True, help="Leave out messages whose expiry has passed.")
 @click.option("--salvage", is_flag=True, help="Read what is whole in a damaged file.")
-@click.option(
-    "--max-stall-ms",
-    type=click.FloatRange(0, min_open=True),
-    default=5.0,
-    show_default=True,
-    help="Nobody else may wait longer for the server because of us.",
-)
-@click.option("--yes", is_flag=True, help="Do it; without this, only say what would be done.")
+@puts_back
 def restore(target: Target, file: Path, yes: bool, as_json: bool, verbose: bool, **wish: Any) -> None:
     """Put the messages of the backup FILE behind what waits in their queue, oldest first, priorities and ETA kept.
 
@@ -42,17 +36,10 @@ def restore(target: Target, file: Path, yes: bool, as_json: bool, verbose: bool,
     any moment, `tidegate relief resume` goes on without losing or doubling one.
 
     \b
-    tidegate restore celery.tgb redis://localhost:6379/0
-    tidegate restore celery.tgb --rate 200 --max-depth 10000 --yes
+    tidegate restore celery.tidegate redis://localhost:6379/0
+    tidegate restore celery.tidegate --rate 200 --max-depth 10000 --yes
     """
-    from tidegate import relieving
-    from tidegate.cli.progress import counting, stopping_early
-
-    how = replace(relieving.DRY, yes=yes, timeout_s=target.timeout_s)
-    with counting(f"{'Restoring' if yes else 'Reading'} {file.name}") as progress, stopping_early() as stop:
-        found = relieving.restore(
-            target.address(), file, relieving.Wish(**wish), replace(how, progress=progress), stop=stop
-        )
+    found = _run(target, file, yes, wish)
     if as_json:
         from tidegate.document import document
 
@@ -61,6 +48,24 @@ def restore(target: Target, file: Path, yes: bool, as_json: bool, verbose: bool,
         _show(found)
     if found.state is State.INTERRUPTED:
         raise SystemExit(EXIT_INTERRUPTED)
+
+
+def _run(target: Target, file: Path, yes: bool, wish: dict[str, Any]) -> Restored:
+    from tidegate import relieving
+    from tidegate.cli.progress import counting, stopping_early
+
+    # A dry run has nothing to bring to an end: there Ctrl-C simply stops it.
+    stopping = stopping_early() if yes else nullcontext(lambda: False)
+    label = f"{'Restoring' if yes else 'Reading'} {file.name}"
+    try:
+        with counting(label) as progress, stopping as stop:
+            how = relieving.How(yes=yes, timeout_s=target.timeout_s, progress=progress)
+            return relieving.restore(target.address(), file, relieving.Wish(**wish), how, stop=stop)
+    except KeyboardInterrupt:
+        if not yes:
+            raise
+        click.echo("tidegate: interrupted; tidegate relief list says how to go on", err=True)
+        raise SystemExit(EXIT_INTERRUPTED) from None
 
 
 def _show(found: Restored) -> None:

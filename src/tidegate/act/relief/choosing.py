@@ -49,8 +49,11 @@ class Chooser(Protocol):
     def notes(self) -> tuple[str, ...]:
         """What was left alone because something could not be told, in sentences."""
 
+    def next_list(self) -> None:
+        """What is looked at from now on is in the next list of the queue, which is less urgent."""
+
     def look(self, elements: Sequence[bytes]) -> None:
-        """Messages newest first, the lists of a queue one after the other."""
+        """Messages of a list, newest first."""
 
     def choose(self, elements: Sequence[bytes], first_position: int, depth: int) -> Choice:
         """What goes of these, oldest first; the first stands at that place, counted from the oldest of `depth`."""
@@ -84,6 +87,9 @@ class _Chooser:
     @property
     def notes(self) -> tuple[str, ...]:
         return tuple(self._notes())
+
+    def next_list(self) -> None:
+        self._keeping.next_list()
 
     def look(self, elements: Sequence[bytes]) -> None:
         read, look = self._read_kind, self._keeping.look

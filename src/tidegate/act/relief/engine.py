@@ -166,6 +166,7 @@ class Work:
         said_s = time.monotonic()
         broker, prefix = self.acting.broker, self.acting.broker.layout.prefix
         for key in keys:
+            self.chooser.next_list()
             # What stands in the list of an act that is taken up again was decided before, so it counts as the oldest.
             for place in (hidden_list(prefix, ASIDE, key), key):
                 depth = depths_of(broker, [place])[0]

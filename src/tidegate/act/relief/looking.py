@@ -87,7 +87,9 @@ def look_over(
     chooser = chooser_of(wanted, now_s, arrival)
     walk = _Walk(broker, keys, depths_of(broker, keys), 1 + chooser.wants_look, progress or _nobody)
     if chooser.wants_look:
-        for _, chunk in walk.chunks():
+        for newer, chunk in walk.chunks():
+            if newer == 0:
+                chooser.next_list()
             chooser.look(chunk)
     examples = Examples(now_s, arrival if known(arrival) else None)
     tally, scanned, undecodable = _chosen(chooser, walk, examples)

@@ -22,7 +22,7 @@ from tidegate.backup.reader import BackupReader
 from tidegate.broker.address import Address
 from tidegate.broker.client import Broker, Refusal, as_text, connect
 from tidegate.broker.reads import lengths
-from tidegate.broker.scripts import RELIEF_RESTORE
+from tidegate.broker.scripts import RELIEF_FEED
 from tidegate.errors import CannotLook, NotAQueue, Refused, TidegateError, UsageError
 from tidegate.facts.backups import Restored
 from tidegate.facts.relief import Act, Relieved, Selected, State
@@ -199,7 +199,7 @@ class _Restoring:
             goes = [addressed(element, self._queue) for element in goes]
         key, after = acting.broker.layout.list_of(self._queue, batch.step), self._passed + len(portion)
         counts = (self._passed, after, sifted.there, sifted.expired)
-        word, *found = paced(acting, pace, RELIEF_RESTORE, [key, self._queue, *counts, *goes])
+        word, *found = paced(acting, pace, RELIEF_FEED, [key, self._queue, *counts, *goes])
         if word == "passed":
             raise Refused(
                 f"{count(self._passed)} messages of the file were expected to be passed, {as_text(found[0])} are: "

@@ -1,13 +1,13 @@
 """Which messages go beyond the newest or oldest so many of each task and arguments; pure.
 
 Every message is looked at first, newest first, as two 64-bit hashes: of what it is (task and arguments) and of which
-one it is (its delivery tag). Two million take 32 MB, and up to 130 MB more while the verdict is made.
+one it is (its delivery tag). Two million take 32 MB, and the verdict up to 160 MB more.
 """
 
 from array import array
-from bisect import bisect_left, bisect_right
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from itertools import pairwise
 
 
 class Keeping:
@@ -20,8 +20,13 @@ class Keeping:
     def __init__(self, newest: int | None, oldest: int | None) -> None:
         self._newest, self._oldest = newest, oldest
         self._kinds, self._tags = array("q"), array("q")
-        self._gone: array[int] | None = None
+        self._lists = [0]
+        self._gone: set[int] | None = None
         self._shared: Counter[int] = Counter()
+
+    def next_list(self) -> None:
+        """What follows is in another list, less urgent than what was looked at so far: there is kept only what is missing."""
+        self._lists.append(len(self._kinds))
 
     def look(self, kind: int, tag: int) -> None:
         """One message, newer than all those that follow."""
@@ -30,32 +35,34 @@ class Keeping:
         self._gone = None
 
     def goes(self, tag: int) -> bool:
-        """Whether the message with that tag goes; 1 µs, the first time a second per million looked at."""
+        """Whether the message with that tag goes; 0.3 µs, the first time a second per million looked at."""
         gone = self._settled() if self._gone is None else self._gone
         if tag in self._shared:
             self._shared[tag] -= 1
             return self._shared[tag] >= 0
-        place = bisect_left(gone, tag)
-        return place < len(gone) and gone[place] == tag
+        return tag in gone
 
-    def _settled(self) -> "array[int]":
+    def _settled(self) -> set[int]:
         kept = bytearray(len(self._kinds))
         if self._newest is not None:
             _mark_first(self._kinds, range(len(kept)), self._newest, kept)
         if self._oldest is not None:
-            _mark_first(self._kinds, range(len(kept) - 1, -1, -1), self._oldest, kept)
-        self._gone = array("q", sorted(tag for tag, stays in zip(self._tags, kept, strict=True) if not stays))
+            _mark_first(self._kinds, self._oldest_first(), self._oldest, kept)
+        self._gone = {tag for tag, stays in zip(self._tags, kept, strict=True) if not stays}
         self._shared = self._told_apart_by_nothing(kept, self._gone)
         return self._gone
 
-    def _told_apart_by_nothing(self, kept: bytearray, gone: "array[int]") -> Counter[int]:
+    def _oldest_first(self) -> Iterator[int]:
+        """The places of all, the lists one after the other."""
+        for first, end in pairwise([*self._lists, len(self._kinds)]):
+            yield from range(end - 1, first - 1, -1)
+
+    def _told_apart_by_nothing(self, kept: bytearray, gone: set[int]) -> Counter[int]:
         """The tags of which some go and some stay, with how many go."""
-        counted: Counter[int] = Counter()
-        for tag, stays in zip(self._tags, kept, strict=True):
-            place = bisect_left(gone, tag) if stays else len(gone)
-            if place < len(gone) and gone[place] == tag:
-                counted[tag] = bisect_right(gone, tag) - place
-        return counted
+        mixed = {tag for tag, stays in zip(self._tags, kept, strict=True) if stays and tag in gone}
+        if not mixed:
+            return Counter()
+        return Counter(tag for tag, stays in zip(self._tags, kept, strict=True) if not stays and tag in mixed)
 
 
 def _mark_first(kinds: "array[int]", order: Iterable[int], number: int, kept: bytearray) -> None:
