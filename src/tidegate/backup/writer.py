@@ -16,7 +16,7 @@ from typing import Self
 
 from tidegate.backup.batch import Batch
 from tidegate.backup.contents import Contents, Entry, contents_of, cut, lies_beyond, load
-from tidegate.backup.frame import BATCH, CUT, HEADER, NONCE_BYTES, TRAILER, Head, file_start, packed
+from tidegate.backup.frame import BATCH, CUT, FILE_BYTES, HEADER, NONCE_BYTES, TRAILER, Head, file_start, packed
 from tidegate.backup.header import Cut, Header, Trailer, to_json
 from tidegate.backup.packing import NO_ZSTD, Codec, Packed, can_do, message_bytes, pack
 from tidegate.backup.reader import damaged, demand_ours
@@ -28,6 +28,8 @@ from tidegate.units import size
 _SPARE_BYTES = 1 << 20
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _BEYOND_ALL = 1 << 64
+# A file that holds nothing but a part of its header is smaller.
+_MOST_STILLBORN = 1 << 20
 
 
 class BackupWriter:
@@ -210,6 +212,17 @@ class BackupWriter:
         self._batches += messages > 0
         self._messages += messages
         self._bytes += amount
+
+
+def is_stillborn(path: Path) -> bool:
+    """Whether a writer was killed before the header of its new file was on the disk: there is nothing in it."""
+    file = OpenFile(os.open(path, os.O_RDONLY | os.O_CLOEXEC), path)
+    try:
+        start, whole = file.read(0, FILE_BYTES), file_start()
+        ours = whole.startswith(start) if len(start) < FILE_BYTES else start == whole
+        return ours and file.size < _MOST_STILLBORN and not contents_of(file).frames
+    finally:
+        file.close()
 
 
 def _cuts(contents: Contents, done: Mapping[tuple[str, int], int]) -> list[Cut]:
