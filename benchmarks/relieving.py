@@ -14,12 +14,12 @@ from multiprocessing.synchronize import Event
 from pathlib import Path
 
 import redis
+from tidegate.backup.reading import BackupReader
 
 from benchmarks.baselines import pull_and_push_back
 from benchmarks.fill import CHILDREN, FANNED_OUT, OTHERS, QUEUE, message, push
 from benchmarks.instruments import Latency, latency, note, seconds, tidegate
 from benchmarks.measurements import DEEP, Row
-from tidegate.backup.reading import BackupReader
 from tidegate.demo.broker import PrivateBroker
 
 INCIDENT = 2_017_633
@@ -107,13 +107,25 @@ def _purged(client: redis.Redis, broker: PrivateBroker, place: Path, messages: i
         seen = latency(str(broker.socket_path), work)
     ratio = took[0] / bare_s
     good = ratio <= MOST_RATIO if messages >= DEEP else None
-    yield Row("purge under traffic", f"{took[0]:.1f} s", f"bare pull-and-push-back {bare_s:.1f} s", ratio, f"≤ {MOST_RATIO}", good)
+    yield Row(
+        "purge under traffic",
+        f"{took[0]:.1f} s",
+        f"bare pull-and-push-back {bare_s:.1f} s",
+        ratio,
+        f"≤ {MOST_RATIO}",
+        good,
+    )
     yield from _stalls(seen)
     yield from _accounts(did, removed_of(backup), list(map(number_of, whole(client, QUEUE))))
 
 
 def _stalls(seen: Latency) -> Iterator[Row]:
-    yield Row("  worst wait of a 1 ms pinger", f"{seen.worst_ms:.1f} ms", promised=f"< {MOST_MS:g} ms", good=seen.worst_ms < MOST_MS)
+    yield Row(
+        "  worst wait of a 1 ms pinger",
+        f"{seen.worst_ms:.1f} ms",
+        promised=f"< {MOST_MS:g} ms",
+        good=seen.worst_ms < MOST_MS,
+    )
     half = MOST_MS / 2
     yield Row("  its 99.9th percentile", f"{seen.p999_ms:.1f} ms", promised=f"< {half:g} ms", good=seen.p999_ms < half)
 

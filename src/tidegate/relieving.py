@@ -16,6 +16,8 @@ from tidegate.act.relief.engine import After, Order, Progress
 from tidegate.act.relief.looking import look_over
 from tidegate.act.relief.pace import MAX_STALL_MS
 from tidegate.act.relief.releasing import Releasing
+from tidegate.act.relief.rescuing import plan as plan_rescue
+from tidegate.act.relief.rescuing import rescue
 from tidegate.act.relief.restoring import Wish
 from tidegate.backup.packing import Codec
 from tidegate.broker.address import Address
@@ -246,7 +248,9 @@ __all__: Sequence[str] = [
     "drain_newest",
     "inspect",
     "move",
+    "plan_rescue",
     "purge",
+    "rescue",
     "restore",
     "resume",
     "rollback",

@@ -171,6 +171,7 @@ def test_what_was_appended_is_there_after_a_kill_and_nothing_in_part(path: Path)
         writer.send_signal(signal.SIGKILL)
         said = int((writer.stdout.read().split() or [said])[-1])
         writer.wait()
+        writer.stdout.close()
         store = Store.open(path)
         after = store.span("q")[1]
         assert after in (said, said + 7)

@@ -181,6 +181,20 @@ def test_what_can_not_be_done_is_one_line_and_changes_nothing(command, code, sai
     assert {key: held for key, held in everything(filled).items() if b"tidegate" not in key} == before
 
 
+@pytest.mark.filterwarnings("ignore:Call to deprecated")
+def test_results_of_what_is_removed_are_revoked_when_asked(redis_client, backend_url, tmp_path, monkeypatch):
+    redis_client.lpush("celery", message("m1", FLUSH), message("m2", CHARGE))
+    (tmp_path / "revoking_proj.py").write_text(
+        f"from celery import Celery\napp = Celery('revoking_proj', broker={backend_url!r}, backend={backend_url!r})\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    ran = call("purge", "celery", "-A", "revoking_proj", "--task", FLUSH, "--revoke", "--yes", "--json")
+    assert counted(ran) == (2, 1, 1)
+    assert "results revoked: 1" in ran.parsed["notes"]
+    assert json.loads(redis_client.get("celery-task-meta-id-m1"))["status"] == "REVOKED"
+    assert redis_client.get("celery-task-meta-id-m2") is None
+
+
 def test_ctrl_c_in_the_middle_leaves_an_act_that_is_ended_by_hand(filled, broker_url, monkeypatch):
     def stop(*_: Any, **__: Any) -> None:
         raise KeyboardInterrupt

@@ -103,7 +103,10 @@ CLAIM = Fenced("claim")
 LEASE, UNLEASE, RECORD = Script("lease"), Script("unlease"), Script("decided", "record")
 #: The acts of relief: one begins, is taken over, says how far it is; and what it does to a list.
 RELIEF_BEGIN, RELIEF_CLAIM = Script("relief/words", "relief/begin"), Script("relief/words", "relief/claim")
-RELIEF_NOTE, RELIEF_GATHER = Script("relief/words", "relief/note"), Script("relief/words", "relief/gather")
+RELIEF_NOTE, RELIEF_GATHER = (
+    Script("relief/words", "relief/allowed", "relief/note"),
+    Script("relief/words", "relief/gather"),
+)
 RELIEF_SWAP, RELIEF_SPLICE = (Script("door", "relief/words", f"relief/{name}") for name in ("swap", "splice"))
 RELIEF_STEP = Script("door", "words", "marks", "firings", "relief/words", "relief/step")
 RELIEF_NEWEST = Script("door", "relief/words", "relief/newest")

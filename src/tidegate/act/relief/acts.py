@@ -7,6 +7,7 @@ processes that believe to have it only the later one does anything.
 import json
 import math
 import secrets
+import shlex
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -17,7 +18,7 @@ from tidegate.act import journal
 from tidegate.act.beat.ordering import who_acts
 from tidegate.act.gate.process import Process, process_in, this_process
 from tidegate.broker.client import Broker, Refusal, as_text
-from tidegate.broker.reads import batched, lengths, refused
+from tidegate.broker.reads import batched, lengths, refused, server_time
 from tidegate.broker.relief import hidden_lists, key_of
 from tidegate.broker.scripts import RELIEF_BEGIN, RELIEF_CLAIM, RELIEF_NOTE, Argument, Script, run_by
 from tidegate.errors import AccessDenied, CannotLook, NothingFound, Refused
@@ -81,17 +82,28 @@ class Acting:
         return int(text) if text.lstrip("-").isdecimal() else 0
 
 
+def new_id(act: Act) -> str:
+    """A name that no other act has."""
+    return f"{act.value}-{time.strftime('%y%m%d-%H%M%S')}-{secrets.token_hex(2)}"
+
+
 def begin(broker: Broker, act: Act, queue: str, **fields: Argument) -> Acting:
     """A new act that has the queue (none where it is empty); raises Refused where another act has it. Two round trips."""
-    id_ = f"{act.value}-{time.strftime('%y%m%d-%H%M%S')}-{secrets.token_hex(2)}"
+    return begin_named(broker, act, queue, new_id(act), RELIEF_BEGIN, fields)
+
+
+def begin_named(
+    broker: Broker, act: Act, queue: str, id_: str, script: Script, fields: Mapping[str, Argument]
+) -> Acting:
+    """The same with an id that was chosen before, and by another script where the server is full."""
     token = secrets.token_hex(8)
-    said = {"act": act.value, "state": State.RUNNING.value, **_owner(token), **fields}
+    said = {"act": act.value, "state": State.RUNNING.value, **owner_fields(token), **fields}
     call = [broker.layout.prefix, id_, queue, MOST_ACTS, *_pairs(said)]
-    [answer] = run_by(broker.ask, RELIEF_BEGIN, [], call)
+    [answer] = run_by(broker.ask, script, [], call)
     if isinstance(answer, Refusal):
         raise _explained(broker, answer)
     if as_text(answer[0]) == "busy":
-        raise _busy(queue, as_text(answer[1]))
+        raise busy(queue, as_text(answer[1]))
     _journaled(broker, act, "begun", queue, id_, str(fields.get("wanted", "")))
     return Acting(broker, id_, token)
 
@@ -104,15 +116,17 @@ def claim(broker: Broker, id_: str) -> Acting:
     said, row = _hash(broker, id_), row_of(broker, id_)
     if row.state not in _RUNNING:
         raise Refused(f"the act {id_} is over ({row.state.value.replace('_', ' ')}): there is nothing to go on with")
+    if row.act is Act.RESCUE:
+        raise Refused(f"the messages of {id_} are in {row.backup}: go on with {_remedy(id_, said)}")
     if row.state is State.RUNNING and process_in(said.get("process", "")) != this_process():
         raise Refused(f"the act {id_} runs: {row.process} is at work on it. End that process first, or wait for it")
     token = secrets.token_hex(8)
-    call = [broker.layout.prefix, id_, said.get("token", ""), token, *_pairs(_owner(token))]
+    call = [broker.layout.prefix, id_, said.get("token", ""), token, *_pairs(owner_fields(token))]
     [answer] = run_by(broker.ask, RELIEF_CLAIM, [], call)
     if isinstance(answer, Refusal):
         raise _explained(broker, answer)
     if as_text(answer[0]) == "busy":
-        raise _busy(row.queue, as_text(answer[1]))
+        raise busy(row.queue, as_text(answer[1]))
     acting = Acting(broker, id_, token)
     acting.checked(answer)
     return acting
@@ -124,14 +138,14 @@ def rows_of(broker: Broker, most: int = 100) -> list[Relief]:
     if isinstance(answer, Refusal):
         raise _explained(broker, answer)
     found = batched(broker, [("HGETALL", key_of(broker.layout.prefix, f"act:{as_text(id_)}")) for id_ in answer])
-    now_s = _now_s(broker)
+    now_s = server_time(broker)
     hashes = [(as_text(id_), _fields(said)) for id_, said in zip(answer, found, strict=True)]
     return [_row(broker, id_, said, now_s) for id_, said in hashes if said]
 
 
 def row_of(broker: Broker, id_: str) -> Relief:
     """One act; raises NothingFound with the ids there are."""
-    return _row(broker, id_, _hash(broker, id_), _now_s(broker))
+    return _row(broker, id_, _hash(broker, id_), server_time(broker))
 
 
 def fields_of(broker: Broker, id_: str) -> dict[str, str]:
@@ -182,8 +196,14 @@ def _row(broker: Broker, id_: str, said: Mapping[str, str], now_s: float) -> Rel
         backup=said.get("backup") or None,
         wanted=said.get("wanted", ""),
         aside=0 if over else _aside(broker, said.get("queue", "")),
-        remedy=f"tidegate relief resume {id_}, or tidegate relief rollback {id_}" if state is State.INTERRUPTED else "",
+        remedy=_remedy(id_, said) if state is State.INTERRUPTED else "",
     )
+
+
+def _remedy(id_: str, said: Mapping[str, str]) -> str:
+    if said.get("act") == Act.RESCUE.value:
+        return f"tidegate rescue --dir {shlex.quote(said.get('backup', ''))} --yes, on the machine with that directory"
+    return f"tidegate relief resume {id_}, or tidegate relief rollback {id_}"
 
 
 def kept_in(said: Mapping[str, str]) -> int:
@@ -229,7 +249,8 @@ def _aside(broker: Broker, queue: str) -> Maybe[int]:
     return unknown if isinstance(unknown, Unknown) else sum(depth for depth in depths if known(depth))
 
 
-def _owner(token: str) -> dict[str, Argument]:
+def owner_fields(token: str) -> dict[str, Argument]:
+    """The fields that say who has an act: this process, by that token."""
     me = this_process()
     process = json.dumps({"machine": me.machine, "pid": me.pid, "started": me.started})
     return {"token": token, "process": process, "who": who_acts(), "state": State.RUNNING.value}
@@ -245,19 +266,15 @@ def _pairs(fields: Mapping[str, Argument]) -> Sequence[Argument]:
     return [part for pair in fields.items() for part in pair]
 
 
-def _now_s(broker: Broker) -> float:
-    answer = broker.one("TIME")
-    return time.time() if isinstance(answer, Refusal) else int(answer[0]) + int(answer[1]) / 1e6
-
-
 def _journaled(broker: Broker, act: Act, what: str, queue: str, id_: str, why: str) -> None:
     entry = JournalEntry(
-        at_s=_now_s(broker), act="relief", what=f"{act.value} {what}", queue=queue, id=id_, why=why, who=who_acts()
+        at_s=server_time(broker), act="relief", what=f"{act.value} {what}", queue=queue, id=id_, why=why, who=who_acts()
     )
     broker.ask(journal.adding(broker.layout.prefix, entry))
 
 
-def _busy(queue: str, other: str) -> Refused:
+def busy(queue: str, other: str) -> Refused:
+    """The refusal of an act on a queue that another has."""
     return Refused(
         f"{queue} is in the hand of another act, {other}: wait for it, or if it was interrupted, "
         f"tidegate relief resume {other}, or rollback"
