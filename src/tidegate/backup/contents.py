@@ -5,8 +5,6 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import TypeVar
 
-import msgspec
-
 from tidegate.backup.batch import Batch
 from tidegate.backup.frame import BATCH, CUT, FILE_BYTES, HEAD_BYTES, HEADER, Head, digest_of
 from tidegate.backup.header import Cut, Header, Trailer, cuts_from, header_from, trailer_from
@@ -119,7 +117,7 @@ def _take(contents: Contents, source: Source, frame: Frame) -> None:
     payload = source.read(frame.offset + HEAD_BYTES, length)
     try:
         _enter(contents, frame, head, payload)
-    except (msgspec.MsgspecError, NotUnpacked) as error:
+    except NotUnpacked as error:
         contents.damage.append(Damage(frame.offset, f"it can't be understood: {error}", head.number))
     contents.frames.append(frame)
 
