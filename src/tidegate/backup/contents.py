@@ -123,6 +123,9 @@ def _take(contents: Contents, source: Source, frame: Frame) -> None:
 
 
 def _enter(contents: Contents, frame: Frame, head: Head, payload: bytes) -> None:
+    if (head.kind == HEADER) != (head.number == 0):
+        message = "the header, and nothing else, stands at the beginning"
+        raise NotUnpacked(message)
     if head.kind == HEADER:
         contents.header = header_from(payload)
     elif head.kind == BATCH:
