@@ -16,10 +16,10 @@ from typing import Self
 
 from tidegate.backup.batch import Batch
 from tidegate.backup.contents import Contents, Entry, contents_of, cut, lies_beyond, load
-from tidegate.backup.frame import BATCH, CUT, HEADER, NONCE_BYTES, TRAILER, Head, file_start, packed
+from tidegate.backup.frame import BATCH, CUT, FILE_BYTES, HEADER, NONCE_BYTES, TRAILER, Head, file_start, packed
 from tidegate.backup.header import Cut, Header, Trailer, to_json
 from tidegate.backup.packing import NO_ZSTD, Codec, Packed, can_do, message_bytes, pack
-from tidegate.backup.reader import damaged, demand_ours
+from tidegate.backup.reader import NO_HEADER, damaged, demand_ours
 from tidegate.backup.scan import Frame, OpenFile
 from tidegate.errors import Refused
 from tidegate.units import size
@@ -28,6 +28,8 @@ from tidegate.units import size
 _SPARE_BYTES = 1 << 20
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _BEYOND_ALL = 1 << 64
+# A file that holds nothing but a part of its header is smaller.
+_MOST_STILLBORN = 1 << 20
 
 
 class BackupWriter:
@@ -212,6 +214,17 @@ class BackupWriter:
         self._bytes += amount
 
 
+def is_stillborn(path: Path) -> bool:
+    """Whether a writer was killed before the header of its new file was on the disk: there is nothing in it."""
+    file = OpenFile(os.open(path, os.O_RDONLY | os.O_CLOEXEC), path)
+    try:
+        start, whole = file.read(0, FILE_BYTES), file_start()
+        ours = whole.startswith(start) if len(start) < FILE_BYTES else start == whole
+        return ours and file.size < _MOST_STILLBORN and not contents_of(file).frames
+    finally:
+        file.close()
+
+
 def _cuts(contents: Contents, done: Mapping[tuple[str, int], int]) -> list[Cut]:
     """The cuts that hold every list of the file to what was done."""
     nothing = _BEYOND_ALL if contents.header.newest_first else 0
@@ -221,7 +234,9 @@ def _cuts(contents: Contents, done: Mapping[tuple[str, int], int]) -> list[Cut]:
 
 def _but_for_torn(path: Path, contents: Contents) -> Contents:
     real = [damage for damage in contents.damage if not (damage.torn and contents.frames)]
-    if real or not contents.frames:
+    if not contents.frames:
+        real.append(NO_HEADER)
+    if real:
         raise damaged(path, real[0], contents)
     return contents
 

@@ -20,7 +20,7 @@ from tidegate.act.relief.recording import Recorder
 from tidegate.act.relief.wanted import decoded, encoded
 from tidegate.backup.header import Header
 from tidegate.backup.reader import BackupReader
-from tidegate.backup.writer import BackupWriter
+from tidegate.backup.writer import BackupWriter, is_stillborn
 from tidegate.broker.address import Address
 from tidegate.broker.client import Broker, connect
 from tidegate.broker.reads import lengths
@@ -116,14 +116,24 @@ def reopened(acting: Acting, order: Order) -> BackupWriter | None:
     """The backup of an interrupted act, without what was written for messages that still wait."""
     if order.backup is None:
         return None
+    if order.backup.exists() and is_stillborn(order.backup) and not acting.number("removed"):
+        order.backup.unlink()
     if not order.backup.exists():
         if acting.number("removed"):
             raise Refused(
                 f"the backup {order.backup} is not there: put it back in its place, for it holds what was removed"
             )
         return BackupWriter.begin(order.backup, _header(acting, order, acting.broker.address))
+    _must_be_its(order.backup, acting.id)
     done = {(order.queue, step): acting.number(f"done:{key}") for step, key in acting.broker.layout.lists(order.queue)}
     return BackupWriter.reopen(order.backup, done)
+
+
+def _must_be_its(path: Path, id_: str) -> None:
+    """An act that was killed as it found a file of that name would else take out of it what is not its own."""
+    with BackupReader.open(path, salvage=True) as reader:
+        if reader.header.id != id_:
+            raise Refused(f"{path} is the backup of {reader.header.id or 'something else'}, not of {id_}: move it away")
 
 
 @dataclass(slots=True)
@@ -229,7 +239,8 @@ class Work:
             elapsed_s=elapsed_s,
             worst_stall_ms=self.worst_s * 1000,
             dry_run=False,
-            notes=tuple(self.notes),
+            age_by=self.chooser.age_by,
+            notes=(*self.chooser.notes, *self.notes),
             scanned=counts["removed"] + kept_in(said),
             kept=kept_in(said),
             **counts,
