@@ -21,7 +21,7 @@ from tidegate.act.gate.holding import guard_in, said
 from tidegate.act.relief.proving import Listening, judge_workers, nobody_holds
 from tidegate.act.relief.revoking import revoke_results
 from tidegate.broker import unacked
-from tidegate.broker.client import Broker, Refusal, as_text
+from tidegate.broker.client import Broker, Refusal, as_text, connect
 from tidegate.broker.scripts import RELIEF_PUT_BACK, RELIEF_RESTORE, Argument, Script, run_by
 from tidegate.broker.unacked import Taken
 from tidegate.errors import CannotLook, NothingFound, Refused
@@ -284,9 +284,13 @@ def _run(broker: Broker, script: Script, keys: Sequence[str], *calls: Sequence[A
 
 
 def _journaled(broker: Broker, by_queue: Mapping[str, int], workers: Sequence[DeadWorker]) -> None:
-    why = "; ".join(f"{one.node or 'nobody'}: {one.why}" for one in workers)
-    for queue, many in by_queue.items():
-        if many:
-            at_s, what = broker_time(broker), f"{Act.PUT_BACK.value} {many}"
-            entry = JournalEntry(at_s=at_s, act="relief", what=what, queue=queue, why=why[:500], who=who_acts())
-            broker.ask(journal.adding(broker.layout.prefix, entry))
+    """A line for every queue; over a connection of its own, for Ctrl-C may have left an answer in the other one."""
+    why = "; ".join(f"{one.node or 'nobody'}: {one.why}" for one in workers)[:500]
+    done = {queue: many for queue, many in by_queue.items() if many}
+    if not done:
+        return
+    with connect(broker.address, broker.timeout_s) as fresh:
+        for queue, many in done.items():
+            at_s, what = broker_time(fresh), f"{Act.PUT_BACK.value} {many}"
+            entry = JournalEntry(at_s=at_s, act="relief", what=what, queue=queue, why=why, who=who_acts())
+            fresh.ask(journal.adding(fresh.layout.prefix, entry))
