@@ -43,8 +43,26 @@ def test_a_server_that_lost_everything_gets_back_what_is_on_disk(full, tmp_path,
 
     done = full.rescue(tmp_path)
 
-    assert done.done and done.kept >= 10
+    assert done.done and done.kept >= 5
     assert full.order() == list(range(filled - done.kept, filled))
+
+
+@pytest.mark.parametrize(("kept_at", "killed_at"), [(25, 30), (60, 30), (75, 12)])
+def test_a_server_that_comes_back_a_moment_younger_makes_the_directory_younger_too(
+    full, tmp_path, monkeypatch, kept_at, killed_at
+):
+    with draining(full, monkeypatch, publishing=0):
+        with Boundaries(kept_at).watching(monkeypatch), pytest.raises(Killed):
+            full.rescue(tmp_path)
+        full.broker.ask("SAVE")
+        with Boundaries(killed_at).watching(monkeypatch), pytest.raises(Killed):
+            full.rescue(tmp_path)
+        full.broker.kill()
+        full.broker.restart()
+        full.rescue(tmp_path)
+
+    assert full.order() == list(range(full.published))
+    assert any("no longer knows" in sentence for sentence in full.said)
 
 
 def test_a_queue_under_rescue_is_in_no_other_hand_and_its_directory_neither(full, tmp_path, monkeypatch):
