@@ -5,6 +5,7 @@ import pytest
 from act.full_server import QUEUE, Boundaries, FullServer, Killed, draining, rescued_with_a_kill_at
 from tidegate.act.relief import acts
 from tidegate.act.relief.rescuing import plan
+from tidegate.broker import rescue as hand
 from tidegate.broker.address import parse_address
 from tidegate.broker.client import connect
 from tidegate.errors import NothingFound, Refused
@@ -63,6 +64,21 @@ def test_a_server_that_comes_back_a_moment_younger_makes_the_directory_younger_t
 
     assert full.order() == list(range(full.published))
     assert any("no longer knows" in sentence for sentence in full.said)
+
+
+def test_where_workers_came_to_the_end_while_nobody_fed_them_the_disk_is_still_before_what_came_since(
+    full, tmp_path, monkeypatch
+):
+    with draining(full, monkeypatch, publishing=0), Boundaries(34).watching(monkeypatch), pytest.raises(Killed):
+        full.rescue(tmp_path)
+    full.consume(100)
+    full.publish(12)
+    monkeypatch.setattr(hand, "MOST_ABOVE", 5)
+
+    done = full.rescue(tmp_path)
+
+    assert full.order() == list(range(full.published))
+    assert done.late == 12
 
 
 def test_a_queue_under_rescue_is_in_no_other_hand_and_its_directory_neither(full, tmp_path, monkeypatch):
