@@ -11,7 +11,6 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from tidegate.act.gate.process import process_in, this_process
 from tidegate.act.spill.keeping import Kept, NotOurs, Said
 from tidegate.act.spill.store import Store
 from tidegate.broker.address import Address
@@ -23,6 +22,7 @@ from tidegate.errors import CannotLook, TidegateError
 from tidegate.facts.spilled import KeeperSeen, KeptSeen
 from tidegate.facts.unknown import known
 from tidegate.observe.keyspace import discover
+from tidegate.observe.process import process_in, this_process
 
 FILE = "spill.sqlite"
 EXPIRES_MS = 5000
