@@ -14,12 +14,12 @@ from multiprocessing.synchronize import Event
 from pathlib import Path
 
 import redis
-from tidegate.backup.reading import BackupReader
 
 from benchmarks.baselines import pull_and_push_back
 from benchmarks.fill import CHILDREN, FANNED_OUT, OTHERS, QUEUE, message, push
 from benchmarks.instruments import Latency, latency, note, seconds, tidegate
 from benchmarks.measurements import DEEP, Row
+from tidegate.backup.reader import BackupReader
 from tidegate.demo.broker import PrivateBroker
 
 INCIDENT = 2_017_633

@@ -11,6 +11,7 @@ from tidegate.facts.relief import Relief, State
 
 DEPTH = 120
 NOTHING = Happening(0)
+OUT_OF_ORDER = "taken or kept out of order"
 
 
 class Site:
@@ -60,7 +61,7 @@ class Site:
             self.books.file(self.file)
         said = self.books.wrong()
         if (row is None or row.state is State.DONE) and not in_order(taken, after, self.before):
-            said.append("taken or kept out of order")
+            said.append(OUT_OF_ORDER)
         if row is not None and row.state not in OVER:
             said.append(f"it is {row.state.value}")
         return said

@@ -59,6 +59,11 @@ def message(number: int) -> bytes:
     ).encode()
 
 
+def task_of(number: int) -> str:
+    """Whose message it is."""
+    return str(json.loads(message(number))["headers"]["task"])
+
+
 def number_of(element: bytes) -> int:
     """Which message it is."""
     return int(json.loads(element)["properties"]["delivery_tag"].removeprefix("tag-"))
