@@ -11,6 +11,8 @@ from tidegate.facts.relief import Relief, State
 
 DEPTH = 120
 NOTHING = Happening(0)
+#: At this step some are decided on and others not.
+MIDDLE = 130
 OUT_OF_ORDER = "taken or kept out of order"
 
 
@@ -83,5 +85,21 @@ def every_step(
         was_killed, said = killed(Site(broker, place), kind, way, step)
         wrong += [f"{kind} killed at step {step}, then {way}: {one}" for one in said]
         if not was_killed:
+            return tried, wrong
+        step, tried = step + by, tried + 1
+
+
+def every_step_of_its_end(
+    kind: str, way: str, broker: PrivateBroker, place: Path, first: int = 1, by: int = 1
+) -> tuple[int, list[str]]:
+    """The same where an act that was killed in the middle is killed again as it goes on, or back."""
+    step, tried, wrong = first, 0, []
+    while True:
+        site = Site(broker, place)
+        site.act(kind, Happening(MIDDLE, signal.SIGKILL))
+        child = site.end(way, site.row.id, Happening(step, signal.SIGKILL)) if site.row is not None else None
+        said = site.ended(way)
+        wrong += [f"{kind} killed at step {MIDDLE}, its {way} at step {step}: {one}" for one in said]
+        if child is None or child.process.exitcode != -signal.SIGKILL:
             return tried, wrong
         step, tried = step + by, tried + 1
