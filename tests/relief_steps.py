@@ -5,15 +5,14 @@ from pathlib import Path
 
 import redis
 
-from relief_under_fire import HIDDEN, OVER, Books, Child, Happening, acts, carry_out, end_it, fill, in_order
+from relief_under_fire import HIDDEN, OVER, Books, Child, Happening, acts, carry_out, end_it, fill, out_of_order
 from tidegate.demo.broker import PrivateBroker
-from tidegate.facts.relief import Relief, State
+from tidegate.facts.relief import Act, Relief, State
 
 DEPTH = 120
 NOTHING = Happening(0)
 #: At this step some are decided on and others not.
 MIDDLE = 130
-OUT_OF_ORDER = "taken or kept out of order"
 
 
 class Site:
@@ -62,8 +61,8 @@ class Site:
         if row is not None and row.state is State.DONE and not row.to:
             self.books.file(self.file)
         said = self.books.wrong()
-        if (row is None or row.state is State.DONE) and not in_order(taken, after, self.before):
-            said.append(OUT_OF_ORDER)
+        if row is None or (row.state is State.DONE and row.act is not Act.DEDUPE):
+            said += out_of_order(taken, after, self.before)
         if row is not None and row.state not in OVER:
             said.append(f"it is {row.state.value}")
         return said
