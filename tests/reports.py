@@ -50,7 +50,7 @@ def a_task_report(**changes):
 def a_queue_gated(**changes):
     facts = {
         "name": "celery", "depth": 85, "bytes": 68_000, "max_length": 100, "max_length_bytes": None,
-        "overflow": "drop-head", "share": 0.85, "spilled": 0, "dead_letter": None, "dead_letters": None,
+        "overflow": "drop-head", "share": 0.85, "spilled": 0, "on_disk": 0, "dead_letter": None, "dead_letters": None,
         "counts": {"dropped_head": 12, "overlap_skipped": 412}, "counted_now": {},
     }  # fmt: skip
     return QueueGated(**facts | changes)
@@ -72,7 +72,7 @@ def a_gate_report(*queues, **changes):
         "memory": CeilingReport(ceiling_bytes=1 << 29, used_bytes=1 << 20, share=1 / 512),
         "marks": (mark,), "marks_total": 1, "firings": (FiringsSeen(entry="entry refresh", open=2, oldest_age_s=4.0),),
         "opened": {"noperm": 2}, "opened_now": {}, "workers": (WorkerGated(node="celery@w1", id="a", alive=True),),
-        "fleet": FleetReport(with_gate=("celery@w1",), without_gate=(), mixed=False),
+        "fleet": FleetReport(with_gate=("celery@w1",), without_gate=(), mixed=False), "keeper": None,
     }  # fmt: skip
     return GateReport(**facts | changes)
 

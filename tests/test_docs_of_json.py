@@ -31,6 +31,7 @@ from tidegate.facts.planned import (
 )
 from tidegate.facts.planned import Plan as IntervalPlan
 from tidegate.facts.relief import Relief, Relieved, Selected
+from tidegate.facts.rescued import Rescued
 from tidegate.facts.scheduled import Acted, EntryRow, EntryShown, Leader, Schedule
 from tidegate.facts.seen import CensusSeen, Cost, TaskCount
 from tidegate.facts.simulated import (
@@ -101,6 +102,7 @@ JSON_SECTIONS = {
     "judged entries": EntryReport,
     "schedulers": SchedulerReport,
     "`tidegate purge --json`": Relieved,
+    "`tidegate rescue --json`": Rescued,
     "selected": Selected,
     "`tidegate relief list --json`": Relief,
 }

@@ -42,6 +42,9 @@ def test_every_message_of_every_priority_is_in_the_copy_in_its_order(broker_url,
     assert (done.messages, done.by_priority) == (5040, {0: 5000, 3: 40})
     assert done.bytes == sum(map(len, plain + urgent))
     assert done.file_bytes == file.stat().st_size < done.bytes / 10
+    with BackupReader.open(file) as reader:
+        assert reader.header.server.startswith(("valkey ", "redis "))
+        assert reader.header.depths == {"0": 5000, "3": 40}
     assert oct(file.stat().st_mode)[-3:] == "600"
 
 

@@ -180,3 +180,29 @@ def test_a_payload_never_expands_beyond_what_its_head_says() -> None:
     for codec in (Codec.ZLIB, Codec.PLAIN, 9):
         with pytest.raises(NotUnpacked):
             unpack(packed.payload, codec, 100)
+
+
+def test_names_that_are_no_utf_8_stay_what_they_are(tmp_path: Path) -> None:
+    name = b"queue-\xff-\xc3\xa9".decode("utf-8", "surrogateescape")
+    path = tmp_path / "a.tgb"
+    with BackupWriter.begin(path, Header(queue=name, newest_first=True)) as writer:
+        writer.append(batch(b"new", b"newer", first=5, queue=name))
+        writer.append(batch(b"a", b"b", first=3, queue=name))
+    with BackupWriter.reopen(path, {(name, 0): 4}) as writer:
+        writer.seal()
+    with BackupReader.open(path) as reader:
+        assert reader.header.queue == name
+        assert [plain(one) for one in reader.batches()] == [
+            plain(batch(b"new", b"newer", first=5, queue=name)),
+            plain(batch(b"b", first=4, queue=name)),
+        ]
+
+
+def test_where_zstd_is_not_installed_that_is_said_and_no_file_is_damaged(tmp_path: Path, monkeypatch) -> None:
+    path = written(tmp_path / "a.tgb", three(), codec=Codec.ZSTD)
+    monkeypatch.setattr("tidegate.backup.packing.find_spec", lambda name: None)
+    with pytest.raises(NotABackup, match="zstd is not installed"):
+        BackupReader.open(path)
+    with pytest.raises(Refused, match="zstd is not installed"):
+        BackupWriter.begin(tmp_path / "b.tgb", HEADER, codec=Codec.ZSTD)
+    assert not (tmp_path / "b.tgb").exists()

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from tidegate.broker import envelope, outside
 from tidegate.broker.envelope import decode, epoch, identity_of, open_label, open_unacked, wire_decoder
+from tidegate.broker.narrow import arguments_of, narrow_decoder
 from tidegate.document import document
 from tidegate.facts.message import Label, Undecodable
 from tidegate.facts.unknown import Unknown, why_unknown
@@ -175,6 +176,31 @@ def test_where_the_census_reads_the_label_says_the_same(data: bytes) -> None:
     opened = label(data)
     assert (opened.task, opened.expires_at) == (wire.headers.task, epoch(wire.headers.expires))
     assert opened.identity == identity_of(wire.headers.task, wire.body)
+
+
+HEADERS, PROPERTIES = (
+    ("expires", "origin", "root_id", "enqueued_at", "sentry_enqueued"),
+    ("published_at", "delivery_tag"),
+)
+narrow = narrow_decoder(HEADERS, PROPERTIES, opens=True)
+
+
+@settings(deadline=None)
+@given(anything)
+def test_where_a_filter_reads_a_part_the_whole_says_the_same(data: bytes) -> None:
+    try:
+        part = narrow(data)
+    except envelope.ODD:
+        return
+    whole = outside.open_outside(data)
+    assert not isinstance(whole, Undecodable)
+    assert (part.body, part.headers.task) == (whole.body, whole.headers.task)
+    assert [getattr(part.headers, name) for name in HEADERS] == [getattr(whole.headers, name) for name in HEADERS]
+    assert [getattr(part.properties, name) for name in PROPERTIES] == [
+        getattr(whole.properties, name) for name in PROPERTIES
+    ]
+    opened = decode(data)
+    assert repr(arguments_of(part)) == repr((opened.args, opened.kwargs))
 
 
 @settings(deadline=None)

@@ -87,7 +87,8 @@ def test_the_queue_grows_is_diagnosed_and_stays_flat_at_the_planned_interval(mar
     assert run_demo(show, show_plan, show_gate, narrator=teller, seconds=8.0, scene=scene) == 0
     assert seen["depth"] > 20
     assert seen["children"] > 5
-    depths = [int(re.search(r"(\d+) messages", line)[1]) for line in teller.shown if "interval" not in line]
+    acts = [line for line in teller.shown if "full server" not in line]
+    depths = [int(re.search(r"(\d+) messages", line)[1]) for line in acts if "interval" not in line]
     assert depths[0] < depths[15]
     story = " ".join(teller.said)
     assert str(seen["url"]) in story
@@ -110,6 +111,10 @@ def test_the_queue_grows_is_diagnosed_and_stays_flat_at_the_planned_interval(mar
     assert alone_s > 1.3 * both_s and alone_s > 1.3 * again_s
     followed = [int(re.search(r"(\d+) messages", line)[1]) for line in teller.shown if "interval" in line]
     assert max(followed) <= 2 * scene.clusters
+    # In the last the workers of a full server die, and after the rescue every message is executed once.
+    filled, executed = re.search(r"the ([\d,]+) messages are executed, ([\d,]+) in all", story).groups()
+    assert "exits with code 1" in story and "Room made after" in story
+    assert filled == executed and int(filled.replace(",", "")) > 500
     assert marked(mark) == []
 
 

@@ -2,10 +2,12 @@
 
 import base64
 import json
+import re
 import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 
@@ -152,3 +154,17 @@ def test_ctrl_c_leaves_a_restore_to_go_on_with(broker_url, redis_client, tmp_pat
     assert ended.code == 0, ended.said
     assert len(held(redis_client, "other")) == 5
     assert call("restore", file, broker_url, "-Q", "other", "--yes", "--json").parsed["there"] == 5
+
+
+def test_the_operator_of_the_production_page_may_do_all_that_they_need(private_broker, tmp_path):
+    server, file = private_broker(), str(tmp_path / "celery.tidegate")
+    page = (Path(__file__).parents[2] / "docs/howto/production.md").read_text()
+    [rules] = re.findall(r"^ACL SETUSER operator on >PASSWORD (.*)$", page, re.MULTILINE)
+    server.ask("ACL", "SETUSER", "operator", "on", ">secret", *rules.split())
+    url = server.url.replace("redis://", "redis://operator:secret@")
+    server.ask("LPUSH", "celery", *(message("t", n).decode() for n in range(5)))
+    server.ask("ZADD", "unacked_index", str(time.time()), "tag-3")
+    for words in (("backup", "celery", file, url), ("restore", file, url, "-Q", "other", "--yes")):
+        ran = call(*words)
+        assert ran.code == 0, ran.said
+    assert server.ask("LLEN", "other") == 4

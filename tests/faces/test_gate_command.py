@@ -26,7 +26,7 @@ def test_a_status_shows_bounds_what_is_held_back_and_what_was_counted():
     text = printed(a_gate_status())
     assert "the gate is in use: 1 worker with it, 0 without" in text
     [queue] = [line.split() for line in text.splitlines() if line.startswith("celery")]
-    assert queue == ["celery", "85", "100", "85", "%", "drop-head", "0", "12", "412", "0", "-"]
+    assert queue == ["celery", "85", "100", "85", "%", "drop-head", "0", "12", "412", "0", "0", "-"]
     assert "entry refresh" in text
     assert "celery@w1" in text
     assert "memory: 1 MB used, the ceiling is 512 MB." in text
@@ -39,8 +39,8 @@ def test_what_could_not_be_seen_is_a_question_mark_and_what_is_not_there_a_dash(
     fleet = FleetReport(with_gate=HIDDEN, without_gate=HIDDEN, mixed=HIDDEN)
     text = printed(a_gate_status(gate=a_gate_report(unseen, free, fleet=fleet, marks=HIDDEN, firings=HIDDEN)))
     rows = {line.split()[0]: line.split()[1:] for line in text.splitlines() if line.startswith(("celery", "free"))}
-    assert rows["celery"] == ["85", "?", "?", "?", "?", "?", "?", "0", "-"]
-    assert rows["free"] == ["85", "-", "-", "-", "0", "0", "0", "0", "-"]
+    assert rows["celery"] == ["85", "?", "?", "?", "?", "?", "?", "0", "0", "-"]
+    assert rows["free"] == ["85", "-", "-", "-", "0", "0", "0", "0", "0", "-"]
     assert "an unknown number of workers with it, an unknown number without" in text
     assert "the gate is not in use" in printed(a_gate_status(gate=a_gate_report(in_use=False, marks=(), firings=())))
 

@@ -215,7 +215,7 @@ def a_gate(
     facts: dict[str, Any] = {
         "settings": settings, "counts": {("dropped_head", "celery"): 3}, "counts_before": {("dropped_head", "celery"): 3},
         "marks": (), "marks_total": 0, "firings": (), "workers": (WorkerGated(node="celery@one", id="w1", alive=True),),
-        "sides": {name: SideSeen(**{"spilled": 0} | side) for name, side in (beside or {}).items()},
+        "sides": {name: SideSeen(**{"spilled": 0} | side) for name, side in (beside or {}).items()}, "keeper": None,
     }  # fmt: skip
     return GateSeen(in_use=True, **facts | changes)
 

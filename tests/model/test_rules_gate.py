@@ -1,4 +1,4 @@
-"""TG140 to TG148: what the gate bounds, holds back, counts and lets through."""
+"""TG140 to TG149: what the gate bounds, holds back, counts and lets through."""
 
 from dataclasses import replace
 
@@ -169,6 +169,32 @@ def test_messages_wait_beside_their_queue(row):
 )  # fmt: skip
 def test_dead_letters_wait(row):
     check("TG145", row)
+
+
+def kept(keeper, **side):
+    return a_look(gate=a_gate(beside={"celery": side}, keeper=keeper))
+
+
+@table(
+    UNUSED, UNSEEN,
+    Row("nothing spills", kept(None), OK, ["No spilled message"]),
+    Row("a keeper at work", kept("one:/disk", spilled=70_000, on_disk=60_000, where="one:/disk"), OK, ["No spilled message"]),
+    Row(
+        "its messages stay where they are", kept(None, spilled=70_000, on_disk=60_000, where="one:/var/tide gate"), CRITICAL,
+        ["60,000 messages of celery wait on the disk of one, and nobody brings them back"], {"on_disk": 60_000},
+        remedy="tidegate keep --dir '/var/tide gate'",
+    ),
+    Row(
+        "it takes no more", kept("one:/disk", spilled=9, on_disk=5, disk_full=True), WARNING, ["takes no more"],
+        remedy="--max-bytes",
+    ),
+    Row("few without a keeper are as ever", kept(None, spilled=10_000), OK, ["No spilled message"]),
+    Row("many could be on a disk", kept(None, spilled=10_001), INFO, ["10,001 spilled messages"], remedy="tidegate keep"),
+    Row("who keeps can't be seen", kept(HIDDEN, spilled=5), INFO, unknown=["keeper"]),
+    Row("what is on disk can't be seen", kept(None, spilled=5, on_disk=HIDDEN), INFO, unknown=["on_disk"]),
+)  # fmt: skip
+def test_spilled_messages_wait_for_a_keeper(row):
+    check("TG149", row)
 
 
 def ceiling(share, **server):

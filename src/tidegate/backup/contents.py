@@ -5,8 +5,6 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import TypeVar
 
-import msgspec
-
 from tidegate.backup.batch import Batch
 from tidegate.backup.frame import BATCH, CUT, FILE_BYTES, HEAD_BYTES, HEADER, Head, digest_of
 from tidegate.backup.header import Cut, Header, Trailer, cuts_from, header_from, trailer_from
@@ -119,12 +117,15 @@ def _take(contents: Contents, source: Source, frame: Frame) -> None:
     payload = source.read(frame.offset + HEAD_BYTES, length)
     try:
         _enter(contents, frame, head, payload)
-    except (msgspec.MsgspecError, NotUnpacked) as error:
+    except NotUnpacked as error:
         contents.damage.append(Damage(frame.offset, f"it can't be understood: {error}", head.number))
     contents.frames.append(frame)
 
 
 def _enter(contents: Contents, frame: Frame, head: Head, payload: bytes) -> None:
+    if (head.kind == HEADER) != (head.number == 0):
+        message = "the header, and nothing else, stands at the beginning"
+        raise NotUnpacked(message)
     if head.kind == HEADER:
         contents.header = header_from(payload)
     elif head.kind == BATCH:

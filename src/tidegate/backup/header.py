@@ -1,10 +1,15 @@
 """What a backup says of itself: its header at the beginning, and the totals in its trailer."""
 
+import json
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 import msgspec
 
 from tidegate.backup.frame import VERSION
+from tidegate.backup.packing import NotUnpacked
+
+_Kind = TypeVar("_Kind")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,20 +60,28 @@ class Trailer:
 
 
 def to_json(value: object) -> bytes:
-    """A header, cuts or a trailer as the payload of its frame."""
-    return msgspec.json.encode(value)
+    """A header, cuts or a trailer as the payload of its frame, in ASCII: names that are no UTF-8 stay reversible."""
+    return json.dumps(msgspec.to_builtins(value)).encode()
 
 
 def header_from(payload: bytes) -> Header:
-    """The header; what a later minor version added is passed over. Raises msgspec.MsgspecError."""
-    return msgspec.json.decode(payload, type=Header)
+    """The header; what a later minor version added is passed over. Raises NotUnpacked."""
+    return _read(payload, Header)
 
 
 def cuts_from(payload: bytes) -> list[Cut]:
-    """The cuts; raises msgspec.MsgspecError."""
-    return msgspec.json.decode(payload, type=list[Cut])
+    """The cuts; raises NotUnpacked."""
+    return _read(payload, list[Cut])
 
 
 def trailer_from(payload: bytes) -> Trailer:
-    """The trailer; raises msgspec.MsgspecError."""
-    return msgspec.json.decode(payload, type=Trailer)
+    """The trailer; raises NotUnpacked."""
+    return _read(payload, Trailer)
+
+
+def _read(payload: bytes, kind: type[_Kind]) -> _Kind:
+    # Not by msgspec, which takes no half of a surrogate pair.
+    try:
+        return msgspec.convert(json.loads(payload), kind)
+    except (ValueError, RecursionError, msgspec.ValidationError) as error:
+        raise NotUnpacked(str(error)) from error

@@ -25,6 +25,8 @@ _KINDS = (
     (b"{", "JSON"),
     (b"[", "JSON"),
 )
+#: What a file lacks whose writer was killed in its first instant.
+NO_HEADER = Damage(FILE_BYTES, "its header was never written", 0)
 
 
 class BackupReader:
@@ -175,7 +177,9 @@ def _known(path: Path, source: OpenFile, *, salvage: bool) -> Contents:
 
 
 def _demand_whole(path: Path, contents: Contents, *, unsealed: bool) -> None:
-    real = [damage for damage in contents.damage if not (unsealed and damage.torn and contents.entries)]
+    real = [damage for damage in contents.damage if not (unsealed and damage.torn and contents.frames)]
+    if not contents.frames:
+        real.append(NO_HEADER)
     if real:
         raise damaged(path, real[0], contents)
     if contents.trailer is None and not unsealed:

@@ -19,7 +19,7 @@ from tidegate.backup.contents import Contents, Entry, contents_of, cut, lies_bey
 from tidegate.backup.frame import BATCH, CUT, FILE_BYTES, HEADER, NONCE_BYTES, TRAILER, Head, file_start, packed
 from tidegate.backup.header import Cut, Header, Trailer, to_json
 from tidegate.backup.packing import NO_ZSTD, Codec, Packed, can_do, message_bytes, pack
-from tidegate.backup.reader import damaged, demand_ours
+from tidegate.backup.reader import NO_HEADER, damaged, demand_ours
 from tidegate.backup.scan import Frame, OpenFile
 from tidegate.errors import Refused
 from tidegate.units import size
@@ -234,7 +234,9 @@ def _cuts(contents: Contents, done: Mapping[tuple[str, int], int]) -> list[Cut]:
 
 def _but_for_torn(path: Path, contents: Contents) -> Contents:
     real = [damage for damage in contents.damage if not (damage.torn and contents.frames)]
-    if real or not contents.frames:
+    if not contents.frames:
+        real.append(NO_HEADER)
+    if real:
         raise damaged(path, real[0], contents)
     return contents
 

@@ -31,6 +31,7 @@ __all__ = [
     "ODD",
     "Wire",
     "WireHeaders",
+    "arguments_in",
     "decode",
     "epoch",
     "identity_of",
@@ -175,7 +176,7 @@ def _redelivered(headers: Headers, properties: Properties) -> bool:
 
 def _message(outside: Outside, headers: Headers, body: Maybe[object], size_bytes: int) -> Message:
     properties = outside.properties
-    arguments = _arguments(body) if headers.task is not None else None
+    arguments = arguments_in(body) if headers.task is not None else None
     return Message(
         id=headers.id,
         task=headers.task,
@@ -209,8 +210,8 @@ def _protocol(outside: Outside, headers: Headers) -> int | None:
     return 1 if outside.headers.task is None else 2
 
 
-def _arguments(body: Maybe[object]) -> tuple[Maybe[Sequence[object]], Maybe[Mapping[str, object]]]:
-    """What a task is called with: `[args, kwargs, embed]` of protocol 2, or the body of protocol 1."""
+def arguments_in(body: Maybe[object]) -> tuple[Maybe[Sequence[object]], Maybe[Mapping[str, object]]]:
+    """What a task is called with, from its opened body: `[args, kwargs, embed]` of protocol 2, or all of protocol 1."""
     if isinstance(body, Unknown):
         return body, body
     if isinstance(body, dict) and ("task" in body or "args" in body):

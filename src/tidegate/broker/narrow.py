@@ -6,13 +6,15 @@ from typing import Any
 
 import msgspec
 
-from tidegate.broker.bodies import ODD
-from tidegate.broker.envelope import decode
-from tidegate.broker.outside import Headers, Outside, Properties, parse
+from tidegate.broker.bodies import ODD, open_body
+from tidegate.broker.envelope import arguments_in
+from tidegate.broker.outside import Headers, Outside, Properties, parse, wrapping_of
 from tidegate.facts.unknown import Maybe, Unknown
 
 Arguments = tuple[Maybe[Sequence[object]], Maybe[Mapping[str, object]]]
 
+#: What tells how a body is packed: headers, properties, and the rest.
+_TO_OPEN = (["compression"], ["body_encoding"], ["content_type", "content_encoding"])
 _NO_TASK = Unknown("the message is no task")
 
 
@@ -23,21 +25,23 @@ class _AnyHeaders(msgspec.Struct, gc=False):
 _read_headers = msgspec.json.Decoder(_AnyHeaders).decode
 
 
-def narrow_decoder(headers: Sequence[str] = (), properties: Sequence[str] = ()) -> Callable[[bytes], Any]:
+def narrow_decoder(
+    headers: Sequence[str] = (), properties: Sequence[str] = (), *, opens: bool = False
+) -> Callable[[bytes], Any]:
     """A decoder to what `Outside` has under the same names, of which only the task, the body and these are there.
 
-    Raises one of `ODD` for a message that is not plain protocol 2: then ask `open_outside`, which reads the others
-    alike. 0.7 µs per message.
+    With `opens` also what `arguments_of` needs. Raises one of `ODD` for a message that is not plain protocol 2: then ask
+    `open_outside`, which reads the others alike. 0.7 µs per message.
     """
-    fields: list[tuple[str, Any, Any]] = [("headers", _part(Headers, headers, [("task", str)]), ...)]
+    headers, properties = [*headers, *_TO_OPEN[0] * opens], [*properties, *_TO_OPEN[1] * opens]
+    fields: list[Any] = [("headers", _struct(Headers, [("task", str)], headers)), ("body", str)]
     if properties:
-        fields.append(("properties", _part(Properties, properties, []), ...))
-    narrow = msgspec.defstruct("Narrow", [(name, kind) for name, kind, _ in fields] + [("body", str)], gc=False)
-    return msgspec.json.Decoder(narrow).decode
+        fields.append(("properties", _struct(Properties, [], properties)))
+    return msgspec.json.Decoder(_struct(Outside, fields, _TO_OPEN[2] * opens)).decode
 
 
-def _part(whole: type[msgspec.Struct], names: Sequence[str], needed: list[tuple[str, Any]]) -> type[msgspec.Struct]:
-    """The struct with those of its fields, and before them the ones without which there is no plain message."""
+def _struct(whole: type[msgspec.Struct], needed: list[Any], names: Sequence[str]) -> type[msgspec.Struct]:
+    """A struct of the fields without which there is no plain message, and of those of the whole one that are named."""
     wanted = [field for field in msgspec.structs.fields(whole) if field.name in names]
     fields: list[Any] = [*needed, *((field.name, field.type, None) for field in wanted)]
     spelled = {field.name: field.encode_name for field in wanted}
@@ -66,11 +70,11 @@ def _text(value: object) -> str:
     return value if isinstance(value, str) else json.dumps(value)
 
 
-def arguments_of(element: bytes) -> Arguments:
-    """What the task is called with, or why that can't be read; opens the body, 10 µs."""
-    message = decode(element)
-    args, kwargs = message.args, message.kwargs
-    return (_NO_TASK if args is None else args, _NO_TASK if kwargs is None else kwargs)
+def arguments_of(outside: Outside) -> Arguments:
+    """What the task is called with, or why that can't be read; opens the body, 7 µs."""
+    if outside.headers.task is None:
+        return _NO_TASK, _NO_TASK
+    return arguments_in(open_body(outside.body, wrapping_of(outside)))
 
 
 def tag_hash(outside: Outside, element: bytes) -> int:

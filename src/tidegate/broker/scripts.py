@@ -92,6 +92,8 @@ ADMIT = Script(
 PUSH = Script("door", "push")
 #: Pushes many that nothing guards, as far as there is room.
 MANY = Script("door", "ceiling", "aside", "many")
+#: Takes what waits beside a queue's lists away.
+EMPTY = Script("spill", "empty")
 #: Rings for a queue, for whoever pushed without a script.
 RING = Script("door", "ring")
 #: Writes an operator's order or ask, with its line of the journal.

@@ -5,7 +5,13 @@ tidegate:gate:1:kept:<list>    hash    store (id), where, taken, fed (numbers; o
 tidegate:gate:1:keeper         string  JSON of the keeper that lives; expires 5 s after its last word
 """
 
-from tidegate.broker.keys import GATE, SPILL
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from tidegate.broker.client import Broker, Refusal, as_text
+from tidegate.broker.keys import GATE, PRIORITY_STEPS, SPILL
+from tidegate.broker.reads import batched, lengths, refused
+from tidegate.facts.unknown import Maybe, known
 
 FRONT, KEPT, KEEPER = f"{GATE}front:", f"{GATE}kept:", f"{GATE}keeper"
 
@@ -18,3 +24,50 @@ def beside(prefix: str, kind: str, list_key: str) -> str:
 def side_list(prefix: str, list_key: str) -> str:
     """Where what is over the bound waits first."""
     return beside(prefix, SPILL, list_key)
+
+
+@dataclass(frozen=True, slots=True)
+class OnDisk:
+    """What the server knows of a queue's messages on a keeper's disk, and of those that came back and are not in yet."""
+
+    messages: int = 0
+    in_front: int = 0
+    where: str = ""
+    full: bool = False
+
+
+def on_disk(broker: Broker, queues: Sequence[str]) -> dict[str, Maybe[OnDisk]]:
+    """By queue; ten HMGET and ten LLEN each."""
+    return {queue: _of_queue(broker, queue) for queue in queues}
+
+
+def keeper_said(broker: Broker) -> Maybe[str | None]:
+    """What the keeper that acts says of itself, None where none does; one MGET."""
+    answer = broker.one("MGET", broker.layout.prefix + KEEPER)
+    if isinstance(answer, Refusal):
+        return refused(broker, "MGET", answer)
+    return None if answer[0] is None else as_text(answer[0])
+
+
+def _of_queue(broker: Broker, queue: str) -> Maybe[OnDisk]:
+    prefix, keys = broker.layout.prefix, [broker.layout.list_of(queue, step) for step in PRIORITY_STEPS]
+    fields = ("taken", "fed", "forget", "where", "full")
+    answers = batched(broker, [("HMGET", beside(prefix, KEPT, key), *fields) for key in keys])
+    refusal = next((answer for answer in answers if isinstance(answer, Refusal)), None)
+    if refusal is not None:
+        return refused(broker, "HMGET", refusal)
+    fronts = lengths(broker, [beside(prefix, FRONT, key) for key in keys])
+    unknown = next((depth for depth in fronts if not known(depth)), None)
+    if unknown is not None and not known(unknown):
+        return unknown
+    said = [[as_text(part) if part is not None else "" for part in answer] for answer in answers]
+    return OnDisk(
+        messages=sum(max(0, _number(taken) - max(_number(fed), _number(gone))) for taken, fed, gone, _, _ in said),
+        in_front=sum(depth for depth in fronts if known(depth)),
+        where=next((where for *_, where, _ in said if where), ""),
+        full=any(full for *_, full in said),
+    )
+
+
+def _number(text: str) -> int:
+    return int(text) if text.lstrip("-").isdecimal() and len(text) < 19 else 0

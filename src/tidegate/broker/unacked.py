@@ -101,7 +101,8 @@ def _answered(broker: Broker, command: str, answer: Any) -> Any:
     if isinstance(answer, Refusal):
         if "WRONGTYPE" in answer.why:
             raise CannotLook(
-                f"what workers hold can't be read with {command}: a key of {broker.layout.unacked!r} is of another type"
+                f"what workers hold can't be read: a key that {command} reads is of another type, so something "
+                f"else writes {broker.layout.unacked!r} or {broker.layout.unacked_index!r}"
             )
         why = refused(broker, command, answer).why
         raise AccessDenied(why) if answer.denied else CannotLook(why)

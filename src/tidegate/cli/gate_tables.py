@@ -64,6 +64,7 @@ QUEUE_COLUMNS = (
     Column("dropped", _counted(_DROPPED)),
     Column("skipped", _counted(_SKIPPED)),
     Column("spilled", lambda queue: shown(queue.spilled, count), expendable=2),
+    Column("on disk", lambda queue: shown(queue.on_disk, count), expendable=3),
     Column("dead letters", lambda queue: none_or(queue.dead_letters, count), expendable=1),
 )
 MARK_COLUMNS = (

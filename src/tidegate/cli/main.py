@@ -24,9 +24,9 @@ _COMMANDS = {
     "backup": "A queue, copied to a file while it is in use.",
     "restore": "A backup, put back into a queue, each message once.",
     "inspect": "What a backup holds.",
+    "rescue": "Bring a Redis at its memory limit back to life: its newest messages go to disk, and come back in order.",
     "keep": "Puts what is over the bounds on disk, and brings it back in order.",
     "simulate": "What would happen: other intervals, policies, hosts, or a fleet of any size.",
-    "rescue": "Bring a Redis at its memory limit back to life: its newest messages go to disk, and come back in order.",
     "demo": "The story, played: a queue grows, and the doctor explains it.",
 }
 

@@ -60,16 +60,22 @@ def put_back(target: Target, as_json: bool, verbose: bool, worker: str | None, a
     \b
     tidegate unacked put-back --worker celery@web1 --yes
     """
+    from tidegate.cli.progress import counting
     from tidegate.cli.unacked_tables import show_put_back
-    from tidegate.errors import UsageError
+    from tidegate.errors import EXIT_INTERRUPTED, UsageError
     from tidegate.returning import put_back_at
 
     if (worker is None) is not all_dead:
         raise UsageError("name one worker with --worker NODE, or all dead ones with --all-dead")
-    listening = _Listening()
-    done = put_back_at(
-        target.address(), worker, yes=yes, app=target.app, timeout_s=target.timeout_s, listening=listening
-    )
+    given = {"yes": yes, "app": target.app, "timeout_s": target.timeout_s, "listening": _Listening()}
+    try:
+        with counting("Putting back") as progress:
+            done = put_back_at(target.address(), worker, progress=progress, **given)
+    except KeyboardInterrupt:
+        if not yes:
+            raise
+        click.echo("tidegate: interrupted; what is not back yet is held as before: the same command goes on", err=True)
+        raise SystemExit(EXIT_INTERRUPTED) from None
     if as_json:
         from tidegate.document import document
 

@@ -25,7 +25,7 @@ _HELD = (
     Column("id", lambda row: safe(row.id or "-"), justify="left", expendable=2),
     Column("queue", lambda row: safe(row.queue), justify="left"),
     Column("held for", lambda row: Text(duration(row.age_s))),
-    Column("not before", lambda row: Text(row.eta or "-"), expendable=3),
+    Column("not before", lambda row: safe(row.eta or "-"), expendable=3),
     Column("by", _worker, justify="left"),
     Column("which", _lives, justify="left", expendable=1),
     Column("size", lambda row: Text(size(row.size_bytes)), expendable=4),

@@ -18,7 +18,7 @@ _WIDER, _NARROWER = 1.3, 0.77
 def let_it_follow(teller: Narrator, stage: Stage) -> None:
     """A second host comes, goes and comes back; each time the interval is told, and what waited."""
     teller.say(
-        "The last act is about hosts. A second worker process starts, as a second host, and beat with the scheduler of "
+        "The next act is about hosts. A second worker process starts, as a second host, and beat with the scheduler of "
         'Tidegate (-S tidegate) and {"every": "auto"}: the interval follows the workers that live.'
     )
     stage.start_second_host()

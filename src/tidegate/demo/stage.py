@@ -109,7 +109,7 @@ class Stage:
         """One more worker process, with a name as if it were on another host."""
         self._hosts += 1
         name = f"host-{self._hosts}"
-        self._second = self._celery(name, "worker", "-c", "1", "--loglevel", "INFO", "-n", "celery@second")
+        self._second = self.celery(name, "worker", "-c", "1", "--loglevel", "INFO", "-n", "celery@second")
         self._second.wait_for_line(WORKER_READY, STARTS_S)
 
     def kill_second_host(self) -> None:
@@ -125,7 +125,7 @@ class Stage:
         schedule = self._data / f"schedule-{self._beats}"
         arguments = ["beat", "--loglevel", "INFO", "--pidfile=", "-s", str(schedule)]
         arguments += ["-S", "tidegate"] if follows else []
-        self._beat = self._celery(
+        self._beat = self.celery(
             f"beat-{self._beats}",
             *arguments,
             SCREEN_INTERVAL_S=str(interval_s),
@@ -140,8 +140,8 @@ class Stage:
         self._data = self.broker.directory / "screen"
         self._data.mkdir()
         # Nobody asks the database before beat sends something, so the slow starters start first.
-        worker = self._celery("worker", "worker", "--concurrency", "1", "--loglevel", "INFO")
-        page = self._python("page", "-m", "tidegate.demo.page", str(self._port))
+        worker = self.celery("worker", "worker", "--concurrency", "1", "--loglevel", "INFO")
+        page = self.python("page", "-m", "tidegate.demo.page", str(self._port))
         self._manage("migrate", "--verbosity", "0")
         self._manage("add_clusters", str(self.scene.clusters))
         self.page_url = page.wait_for_line(PAGE_READY, STARTS_S)[1]
@@ -149,22 +149,24 @@ class Stage:
         self.start_beat(self.scene.interval_s)
 
     def _manage(self, command: str, *arguments: str) -> None:
-        process = self._python(command, "manage.py", command, *arguments)
+        process = self.python(command, "manage.py", command, *arguments)
         if process.wait(STARTS_S) != 0:
             message = f"manage.py {command} failed; it said: {process.last_words()}"
             raise ProcessFailed(message)
 
-    def _python(self, name: str, *arguments: str) -> Guarded:
+    def python(self, name: str, *arguments: str, **more: str) -> Guarded:
+        """A Python of the project, `more` in its environment; it ends with the stage."""
         process = Guarded(
             [sys.executable, *arguments],
             self._data / f"{name}.log",
-            environment=python_environment(self.project, self._environment()),
+            environment=python_environment(self.project, {**self._environment(), **more}),
             directory=self.project,
         )
         self._running.callback(process.stop)
         return process
 
-    def _celery(self, name: str, *arguments: str, **more: str) -> Guarded:
+    def celery(self, name: str, *arguments: str, **more: str) -> Guarded:
+        """A process of the project's Celery, the same way."""
         log = self._data / f"{name}.log"
         process = celery(
             APPLICATION,

@@ -1,5 +1,6 @@
-"""Four acts: a queue that grows while the page looks fine, and the diagnosis; the plan, and the interval that ends it;
-the old interval again, behind the gate; and an interval that follows the workers while a host is lost.
+"""Five acts: a queue that grows while the page looks fine, and the diagnosis; the plan, and the interval that ends it;
+the old interval again, behind the gate; an interval that follows the workers while a host is lost; and a full server,
+rescued.
 """
 
 import signal
@@ -10,6 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 
+from tidegate.demo.full import let_it_be_full
 from tidegate.demo.hosts import let_it_follow
 from tidegate.demo.narrator import Narrator, PlainNarrator, sparkline
 from tidegate.demo.stage import ENTRY, QUEUE, Scene, Stage
@@ -98,6 +100,7 @@ def play(
             if show_gate is not None:
                 _let_it_clock_itself(teller, stage, HELD_SHARE * seconds, grown, show_gate)
                 let_it_follow(teller, stage)
+                let_it_be_full(teller, stage)
     teller.say("That was all of it; every process is ended and every file removed.")
 
 

@@ -72,9 +72,15 @@ class WorkerGated:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SideSeen:
-    """What stands beside one queue: spilled messages, and those in its dead-letter queue (None: it has none)."""
+    """What stands beside one queue: spilled messages, and those in its dead-letter queue (None: it has none).
+
+    Of `spilled` so many are `on_disk`, `where` says on whose; `disk_full`: that disk may take no more.
+    """
 
     spilled: Maybe[int]
+    on_disk: Maybe[int] = 0
+    where: str = ""
+    disk_full: bool = False
     dead_letter: str = ""
     dead_letters: Maybe[int | None] = None
 
@@ -84,7 +90,8 @@ class GateSeen:
     """Everything that the gate left there. `in_use`: there is any key of it.
 
     `counts` are by (outcome, queue), `opened` by reason; `counts_before` and `spilled_before` what they were when the
-    window began. Of the marks `marks` are those that were read, of `marks_total`.
+    window began. Of the marks `marks` are those that were read, of `marks_total`. `keeper`: who brings spilled messages back
+    from disk, None where nobody does.
     """
 
     in_use: Maybe[bool]
@@ -98,11 +105,13 @@ class GateSeen:
     unreadable: int = 0
     firings: Maybe[tuple[FiringsSeen, ...]] = _NOT_LOOKED
     workers: Maybe[tuple[WorkerGated, ...]] = _NOT_LOOKED
+    keeper: Maybe[str | None] = _NOT_LOOKED
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class QueueGated:
-    """One queue and its bound. `share` is the fuller of its two limits, None where it has none.
+    """One queue and its bound. `share` is the fuller of its two limits, None where it has none; of `spilled` so many are
+    `on_disk`.
 
     `counts` are by outcome since the gate came into use, `counted_now` those within the window.
     """
@@ -115,6 +124,7 @@ class QueueGated:
     overflow: Maybe[str | None]
     share: Maybe[float | None]
     spilled: Maybe[int]
+    on_disk: Maybe[int]
     dead_letter: Maybe[str | None]
     dead_letters: Maybe[int | None]
     counts: Maybe[Mapping[str, int]]
@@ -141,7 +151,7 @@ class FleetReport:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GateReport:
-    """The gate as `tidegate gate status` shows it."""
+    """The gate as `tidegate gate status` shows it. `keeper` names the spill keeper that acts, None where none does."""
 
     in_use: Maybe[bool]
     queues: tuple[QueueGated, ...]
@@ -153,3 +163,4 @@ class GateReport:
     opened_now: Maybe[Mapping[str, int]]
     workers: Maybe[tuple[WorkerGated, ...]]
     fleet: FleetReport
+    keeper: Maybe[str | None]

@@ -32,6 +32,7 @@ def gate_report(look: Look) -> GateReport:
         opened_now=_by_reason(counted_now(gate)),
         workers=gate.workers,
         fleet=_fleet(look),
+        keeper=gate.keeper,
     )
 
 
@@ -48,6 +49,7 @@ def _queue(gate: GateSeen, queue: QueueSeen) -> QueueGated:
         overflow=overflow,
         share=_fuller(_share(queue.depth, length), _share(queue.bytes, size)),
         spilled=side.spilled if known(gate.in_use) else gate.in_use,
+        on_disk=side.on_disk if known(gate.in_use) else gate.in_use,
         dead_letter=named,
         dead_letters=side.dead_letters,
         counts=_of(gate.counts, queue.name),

@@ -1,6 +1,6 @@
 """The gate as it shows in Redis: what it counted, which marks and firings are open, who of the workers has it.
 
-Read only and bounded: where the gate is not in use four commands, else a dozen and ten LLEN a queue.
+Read only and bounded: where the gate is not in use four commands, else a dozen, and twenty LLEN and ten HMGET a queue.
 """
 
 import json
@@ -12,6 +12,7 @@ from typing import Any
 from tidegate.broker import gate as keys
 from tidegate.broker.client import Broker
 from tidegate.broker.keys import Layout
+from tidegate.broker.spilled import OnDisk, keeper_said, on_disk
 from tidegate.facts.gate import Outcome
 from tidegate.facts.gated import FiringsSeen, GateSeen, GateSettings, MarkSeen, MarkState, SideSeen, WorkerGated
 from tidegate.facts.unknown import Maybe, known
@@ -37,7 +38,7 @@ def before(broker: Broker, queues: Sequence[str]) -> Before:
     used = keys.in_use(broker)
     if not known(used):
         return Before(used, {})
-    return Before(_counts(broker) if used else {}, keys.spilled(broker, queues) if used else {})
+    return Before(_counts(broker) if used else {}, _spilled(broker, queues, on_disk(broker, queues)) if used else {})
 
 
 def see_gate(broker: Broker, queues: Sequence[str], settings: Maybe[GateSettings], was: Before) -> GateSeen:
@@ -61,6 +62,7 @@ def see_gate(broker: Broker, queues: Sequence[str], settings: Maybe[GateSettings
         unreadable=unreadable,
         firings=_firings(broker) if used else (),
         workers=_workers(broker, nodes) if known(nodes) else nodes,
+        keeper=_keeper(broker) if used else None,
     )
 
 
@@ -86,16 +88,45 @@ def _dead_letter_queues(
 
 
 def _sides(broker: Broker, queues: Sequence[str], dead: Mapping[str, str], used: bool) -> Mapping[str, SideSeen]:
-    spilled = keys.spilled(broker, queues) if used else {}
+    disks = on_disk(broker, queues) if used else {}
+    spilled = _spilled(broker, queues, disks) if used else {}
     depths = keys.depths_of(broker, list(dict.fromkeys(dead.values())))
     return {
         queue: SideSeen(
             spilled=spilled.get(queue, 0),
+            **_of_disk(disks.get(queue, OnDisk())),
             dead_letter=dead.get(queue, ""),
             dead_letters=depths[dead[queue]] if queue in dead else None,
         )
         for queue in queues
     }
+
+
+def _spilled(broker: Broker, queues: Sequence[str], disks: Mapping[str, Maybe[OnDisk]]) -> dict[str, Maybe[int]]:
+    """Everything that waits beside each queue: in its side lists, on disk, and back from there."""
+    sides = keys.spilled(broker, queues)
+    return {queue: _with(side, disks[queue]) for queue, side in sides.items()}
+
+
+def _with(side: Maybe[int], disk: Maybe[OnDisk]) -> Maybe[int]:
+    if not known(disk):
+        return disk
+    return side + disk.messages + disk.in_front if known(side) else side
+
+
+def _of_disk(disk: Maybe[OnDisk]) -> dict[str, Any]:
+    if not known(disk):
+        return {"on_disk": disk}
+    return {"on_disk": disk.messages, "where": disk.where, "disk_full": disk.full}
+
+
+def _keeper(broker: Broker) -> Maybe[str | None]:
+    """`node:directory` of the keeper that acts."""
+    said = keeper_said(broker)
+    if not known(said) or said is None:
+        return said
+    value = _object(said.encode("utf-8", "surrogateescape")) or {}
+    return f"{value.get('node', '?')}:{value.get('dir', '?')}"
 
 
 def _marks(broker: Broker, nodes: Maybe[Mapping[str, bytes]]) -> tuple[Maybe[tuple[MarkSeen, ...]], int]:

@@ -6,8 +6,7 @@ from typing import Any
 
 from tidegate.act.gate import letters, stock
 from tidegate.act.gate.publication import current
-from tidegate.broker.keys import SPILL
-from tidegate.broker.scripts import is_out_of_memory
+from tidegate.broker.scripts import EMPTY, is_out_of_memory
 
 
 class Declaring(stock.Channel):  # type: ignore[misc]
@@ -41,13 +40,11 @@ class Declaring(stock.Channel):  # type: ignore[misc]
         self._purge_spilled(queue)
 
     def _purge_spilled(self, queue: str) -> int:
-        """How many spilled messages went; what is no list of ours stays."""
-        sides = [SPILL + self._q_for_pri(queue, step) for step in self.priority_steps]
+        """How many spilled messages went, those on a keeper's disk among them; what is no list of ours stays."""
+        prefix = self.global_keyprefix
+        lists = [prefix + self._q_for_pri(queue, step) for step in self.priority_steps]
         with self.conn_or_acquire() as client:
-            pipeline = client.pipeline()
-            for side in sides:
-                pipeline.llen(side).delete(side)
             try:
-                return sum(pipeline.execute()[::2])
+                return int(EMPTY.run(client, [], [prefix, *lists]))
             except self.ResponseError:
                 return 0

@@ -18,7 +18,7 @@ from tidegate.act import journal
 from tidegate.act.beat.ordering import who_acts
 from tidegate.act.gate.process import Process, process_in, this_process
 from tidegate.broker.client import Broker, Refusal, as_text
-from tidegate.broker.reads import batched, lengths, refused
+from tidegate.broker.reads import batched, lengths, refused, server_time
 from tidegate.broker.relief import hidden_lists, key_of
 from tidegate.broker.scripts import RELIEF_BEGIN, RELIEF_CLAIM, RELIEF_NOTE, Argument, Script, run_by
 from tidegate.errors import AccessDenied, CannotLook, NothingFound, Refused
@@ -138,14 +138,14 @@ def rows_of(broker: Broker, most: int = 100) -> list[Relief]:
     if isinstance(answer, Refusal):
         raise _explained(broker, answer)
     found = batched(broker, [("HGETALL", key_of(broker.layout.prefix, f"act:{as_text(id_)}")) for id_ in answer])
-    now_s = _now_s(broker)
+    now_s = server_time(broker)
     hashes = [(as_text(id_), _fields(said)) for id_, said in zip(answer, found, strict=True)]
     return [_row(broker, id_, said, now_s) for id_, said in hashes if said]
 
 
 def row_of(broker: Broker, id_: str) -> Relief:
     """One act; raises NothingFound with the ids there are."""
-    return _row(broker, id_, _hash(broker, id_), _now_s(broker))
+    return _row(broker, id_, _hash(broker, id_), server_time(broker))
 
 
 def fields_of(broker: Broker, id_: str) -> dict[str, str]:
@@ -266,14 +266,9 @@ def _pairs(fields: Mapping[str, Argument]) -> Sequence[Argument]:
     return [part for pair in fields.items() for part in pair]
 
 
-def _now_s(broker: Broker) -> float:
-    answer = broker.one("TIME")
-    return time.time() if isinstance(answer, Refusal) else int(answer[0]) + int(answer[1]) / 1e6
-
-
 def _journaled(broker: Broker, act: Act, what: str, queue: str, id_: str, why: str) -> None:
     entry = JournalEntry(
-        at_s=_now_s(broker), act="relief", what=f"{act.value} {what}", queue=queue, id=id_, why=why, who=who_acts()
+        at_s=server_time(broker), act="relief", what=f"{act.value} {what}", queue=queue, id=id_, why=why, who=who_acts()
     )
     broker.ask(journal.adding(broker.layout.prefix, entry))
 

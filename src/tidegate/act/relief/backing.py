@@ -14,9 +14,11 @@ from tidegate.backup.packing import Codec, Packed, pack
 from tidegate.backup.writer import BackupWriter
 from tidegate.broker.address import Address
 from tidegate.broker.client import Broker, Refusal, as_text, connect
+from tidegate.broker.reads import info
 from tidegate.broker.stream import stream_list
 from tidegate.errors import Refused
 from tidegate.facts.backups import BackedUp
+from tidegate.facts.unknown import known
 from tidegate.observe.census import depths_of, element_bytes
 from tidegate.observe.peek import lists_of
 
@@ -147,12 +149,22 @@ def _header(broker: Broker, queue: str, lists: Sequence[tuple[int, str]], depths
         created_s=_now_s(broker),
         queue=queue,
         act=COPY,
+        server=_server(broker),
         url=broker.address.shown,
         prefix=broker.layout.prefix,
         newest_first=True,
         depths={str(step): depth for (step, _), depth in zip(lists, depths, strict=True)},
         written_by=__version__,
     )
+
+
+def _server(broker: Broker) -> str:
+    """`valkey 9.1.2`; empty where the server does not say."""
+    fields = info(broker)
+    if not known(fields):
+        return ""
+    name = fields.get("server_name", "redis")
+    return f"{name} {fields.get(f'{name}_version', '')}".strip()
 
 
 def _now_s(broker: Broker) -> float:

@@ -62,7 +62,7 @@ class Chooser(Protocol):
 def chooser_of(wanted: Filter, now_s: float, arrival_per_s: Maybe[float]) -> Chooser:
     """What decides by that filter, at that time of the server's clock; a filter in which nothing is given chooses nothing.
 
-    2 µs per message for a task and an age; 10 µs more where arguments are compared. With `keep_newest` or `keep_oldest`
+    2 µs per message for a task and an age; 8 µs more where arguments are compared. With `keep_newest` or `keep_oldest`
     160 MB at two million messages. An act that is taken up again decides alike, but for `keep_oldest`, which may then
     keep so many of each kind once more.
     """
@@ -77,7 +77,7 @@ class _Chooser:
         self._keeping = Keeping(wanted.keep_newest, wanted.keep_oldest)
         self._closed = 0
         self._conditions = tuple(self._conditions_of(wanted))
-        self._read = narrow_decoder(*_parts_of(wanted))
+        self._read = narrow_decoder(*_parts_of(wanted), opens=wanted.args is not None or bool(wanted.kwargs))
         self._read_kind = narrow_decoder((), ("delivery_tag",))
 
     @property
@@ -161,7 +161,7 @@ class _Chooser:
         return expires is not None and expires < self._now_s
 
     def _is_called_so(self, outside: Any, element: bytes, newer: int) -> bool:
-        args, kwargs = arguments_of(element)
+        args, kwargs = arguments_of(outside)
         if not known(args) or not known(kwargs):
             self._closed += 1
             return False

@@ -21,7 +21,7 @@ from tidegate.act.gate.holding import guard_in, said
 from tidegate.act.relief.proving import Listening, judge_workers, nobody_holds
 from tidegate.act.relief.revoking import revoke_results
 from tidegate.broker import unacked
-from tidegate.broker.client import Broker, Refusal, as_text
+from tidegate.broker.client import Broker, Refusal, as_text, connect
 from tidegate.broker.scripts import RELIEF_PUT_BACK, RELIEF_RESTORE, Argument, Script, run_by
 from tidegate.broker.unacked import Taken
 from tidegate.errors import CannotLook, NothingFound, Refused
@@ -34,7 +34,7 @@ from tidegate.observe.unacked import Worker, queue_of, queues_of, routes, see_wo
 from tidegate.units import plural
 
 _AT_ONCE = 100
-_PLAIN = "plain"
+_PLAIN, _NEITHER = ("plain", ""), ("", "")
 _BACK, _SUPERSEDED, _GONE, _UNREADABLE = "put_back", "superseded", "gone", "unreadable"
 #: Kombu's priority steps, where a message does not say from which list it was taken.
 _STEPS = (9, 6, 3, 0)
@@ -224,18 +224,24 @@ def _all_put_back(broker: Broker, rows: Sequence[Taken], app: Any) -> Iterator[t
     """What became of each, and its queue; in turn, so that the order of a queue is kept."""
     for batch in _batches(broker, rows):
         for kind, run in groupby(batch, _kind):
-            if kind == _PLAIN:
-                plain = [row for row in run if isinstance(row, _Ready)]
-                answers = _run(broker, RELIEF_PUT_BACK, _plain_arguments(plain))
-                yield from ((_BACK if back else _GONE, row.queue) for row, back in zip(plain, answers, strict=True))
-            else:
-                yield from (
-                    (row, "") if isinstance(row, str) else (_guarded(broker, row, app), row.queue) for row in run
-                )
+            if kind == _NEITHER:
+                yield from ((str(word), "") for word in run)
+                continue
+            alike = [row for row in run if isinstance(row, _Ready)]
+            words = _plain(broker, alike) if kind == _PLAIN else _guarded(broker, alike, app)
+            yield from zip(words, (row.queue for row in alike), strict=True)
 
 
-def _kind(row: _Ready | str) -> str:
-    return _PLAIN if isinstance(row, _Ready) and row.guard is None else "other"
+def _kind(row: _Ready | str) -> tuple[str, str]:
+    """Messages of one kind go back in one round trip; guarded ones where they are of one list as well."""
+    if isinstance(row, str):
+        return _NEITHER
+    return _PLAIN if row.guard is None else ("guarded", row.taken.list)
+
+
+def _plain(broker: Broker, rows: Sequence[_Ready]) -> list[str]:
+    [answer] = _run(broker, RELIEF_PUT_BACK, [], _plain_arguments(rows))
+    return [_BACK if back else _GONE for back in answer]
 
 
 def _plain_arguments(rows: Sequence[_Ready]) -> list[Argument]:
@@ -244,31 +250,47 @@ def _plain_arguments(rows: Sequence[_Ready]) -> list[Argument]:
     ]
 
 
-def _guarded(broker: Broker, row: _Ready, app: Any) -> str:
+def _guarded(broker: Broker, rows: Sequence[_Ready], app: Any) -> list[str]:
     visibility_ms = int(broker.address.visibility_timeout_s * 1000)
-    arguments = [row.taken.tag, row.element, "oldest", row.queue, visibility_ms, row.task, *(row.guard or ())]
-    answer = _run(broker, RELIEF_RESTORE, [*arguments, repr(row.taken.score)], row.taken.list)
-    word = as_text(answer[0])
-    if word == _SUPERSEDED and app is not None:
-        revoke_results(app, [row.element.encode()], f"superseded by {as_text(answer[1])} while its worker was dead")
-    return _BACK if word == "restored" else word
+    calls = [
+        [
+            *(row.taken.tag, row.element, "oldest", row.queue, visibility_ms, row.task),
+            *(row.guard or ()),
+            repr(row.taken.score),
+        ]
+        for row in rows
+    ]
+    answers = _run(broker, RELIEF_RESTORE, [rows[0].taken.list], *calls)
+    return [_outcome(row, [as_text(part) for part in answer], app) for row, answer in zip(rows, answers, strict=True)]
 
 
-def _run(broker: Broker, script: Script, arguments: Sequence[Argument], *keys: str) -> list[Any]:
+def _outcome(row: _Ready, answer: Sequence[str], app: Any) -> str:
+    if answer[0] == _SUPERSEDED and app is not None:
+        revoke_results(app, [row.element.encode()], f"superseded by {answer[1]} while its worker was dead")
+    return _BACK if answer[0] == "restored" else answer[0]
+
+
+def _run(broker: Broker, script: Script, keys: Sequence[str], *calls: Sequence[Argument]) -> list[Any]:
+    """The answers to calls of one script, in one round trip."""
     layout = broker.layout
     taken = [layout.unacked_index_key(), layout.unacked_key(), *keys]
-    [answer] = run_by(broker.ask, script, taken, [layout.prefix, *arguments])
-    if isinstance(answer, Refusal):
-        if "OOM" in answer.why:
+    answers = run_by(broker.ask, script, taken, *([layout.prefix, *call] for call in calls))
+    refusal = next((answer for answer in answers if isinstance(answer, Refusal)), None)
+    if refusal is not None:
+        if "OOM" in refusal.why:
             raise Refused("the server is at its memory limit and takes no write: tidegate rescue makes room")
-        raise CannotLook(f"messages can't be put back: {answer.why}")
-    return list(answer)
+        raise CannotLook(f"messages can't be put back: {refusal.why}")
+    return answers
 
 
 def _journaled(broker: Broker, by_queue: Mapping[str, int], workers: Sequence[DeadWorker]) -> None:
-    why = "; ".join(f"{one.node or 'nobody'}: {one.why}" for one in workers)
-    for queue, many in by_queue.items():
-        if many:
-            at_s, what = broker_time(broker), f"{Act.PUT_BACK.value} {many}"
-            entry = JournalEntry(at_s=at_s, act="relief", what=what, queue=queue, why=why[:500], who=who_acts())
-            broker.ask(journal.adding(broker.layout.prefix, entry))
+    """A line for every queue; over a connection of its own, for Ctrl-C may have left an answer in the other one."""
+    why = "; ".join(f"{one.node or 'nobody'}: {one.why}" for one in workers)[:500]
+    done = {queue: many for queue, many in by_queue.items() if many}
+    if not done:
+        return
+    with connect(broker.address, broker.timeout_s) as fresh:
+        for queue, many in done.items():
+            at_s, what = broker_time(fresh), f"{Act.PUT_BACK.value} {many}"
+            entry = JournalEntry(at_s=at_s, act="relief", what=what, queue=queue, why=why, who=who_acts())
+            fresh.ask(journal.adding(fresh.layout.prefix, entry))

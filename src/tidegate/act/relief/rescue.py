@@ -178,7 +178,8 @@ class Rescue:
         memory = self._look()
         wanted = self._marks.enough if self.came.room_s is None else self._marks.short
         if memory.free < wanted:
-            self._make_room()
+            if not self._starving(memory):
+                self._make_room()
             return False
         if self.came.room_s is None:
             self.came.room_s = time.monotonic() - self._began
@@ -188,6 +189,14 @@ class Rescue:
         if not sum(self._bring_back(line, memory) for line in self._lines):
             time.sleep(_PAUSE_S)
         return False
+
+    def _starving(self, memory: hand.Memory) -> int:
+        """Feeds a portion where workers have nothing left, however little room there is: how many messages moved."""
+        return sum(
+            line.feed(line.portion)
+            for line in self._lines
+            if line.parked and not line.depth and memory.free > line.portion * line.mean_bytes
+        )
 
     def _look(self) -> hand.Memory:
         now = time.monotonic()

@@ -39,7 +39,7 @@ class Line:
         self.marker: bytes | None = None
         self.above = 0
         self.depth = 0
-        self.mean_bytes = 1000.0
+        self.mean_bytes, self.most_bytes = 1000.0, hand.MOST_BYTES
         self.taken = self.late = self.fed = 0
         self.worst_ms = 0.0
 
@@ -56,7 +56,7 @@ class Line:
     @property
     def portion(self) -> int:
         """How many messages one script takes."""
-        return max(1, min(MOST_MESSAGES, int(hand.MOST_BYTES / max(1.0, self.mean_bytes))))
+        return max(1, min(MOST_MESSAGES, int(self.most_bytes / max(1.0, self.mean_bytes))))
 
     def look(self) -> None:
         """How deep the list is, and how much of it was published since; two commands."""

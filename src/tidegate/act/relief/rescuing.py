@@ -132,7 +132,7 @@ def _rescue(reach: Callable[[], Broker], place: Place, found: Plan, teller: Tell
     keys = dict.fromkeys([*found.lists, *place.store.lists()])
     lines = [Line(key, found.queue, Log(place.store, key)) for key in keys]
     for line in lines:
-        line.mean_bytes = found.mean_bytes
+        line.mean_bytes, line.most_bytes = found.mean_bytes, min(hand.MOST_BYTES, found.enough // 8)
     return Rescue(reach, place, lines, Marks(short=found.enough // 2, enough=found.enough), teller)
 
 

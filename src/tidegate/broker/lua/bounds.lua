@@ -145,21 +145,20 @@ end
 local function feed_all(q)
   local fed = 0
   for _, list in ipairs(q.lists) do
-    local side = side_of(q.prefix, list)
-    local waiting = redis.call("LLEN", side)
-    while waiting > 0 and fed < MOST_FED do
-      if queue_full(q, #redis.call("LINDEX", side, -1)) then return end
-      feed(q.prefix, list)
-      waiting, fed = waiting - 1, fed + 1
+    local from = next_beside(q.prefix, list)
+    while from and fed < MOST_FED do
+      if queue_full(q, #redis.call("LINDEX", from, -1)) then return end
+      redis.call("LMOVE", from, list, "RIGHT", "LEFT")
+      fed = fed + 1
       pcall(ring, q.prefix, q.name)
+      from = next_beside(q.prefix, list)
     end
   end
 end
 
--- The list that a message for `list` has to wait in: its side list while that is in use or the queue is full.
+-- The list that a message for `list` has to wait in: its side list while anything waits beside or the queue is full.
 local function spilled_to(q, list, size)
   feed_all(q)
-  local side = side_of(q.prefix, list)
-  if redis.call("LLEN", side) > 0 or queue_full(q, size) then return side end
+  if waits_beside(q.prefix, list) or queue_full(q, size) then return side_of(q.prefix, list) end
   return nil
 end

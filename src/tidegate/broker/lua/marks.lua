@@ -47,9 +47,9 @@ function overlap.look(prefix, now, more)
   }
 end
 
--- The list in which spilled messages of that list wait.
-function overlap.side_of(look, list)
-  return look.prefix .. overlap.space .. "spill:" .. string.sub(list, #look.prefix + 1)
+-- Where spilled messages of that list wait: `spill`, `front`, and the hash `kept` of what is on a keeper's disk.
+function overlap.beside(look, kind, list)
+  return look.prefix .. overlap.space .. kind .. ":" .. string.sub(list, #look.prefix + 1)
 end
 
 -- The lists in which messages of that list wait while an act has its queue; none where there are none.
@@ -189,6 +189,16 @@ function overlap.is_in(look, place, list, element)
   return found and true or false
 end
 
+-- Whether it waits beside its list. On a disk nobody can look: as long as any message of the list is there, it may be it.
+function overlap.is_spilled(look, place, element)
+  for _, kind in ipairs({ "front", "spill" }) do
+    if overlap.is_in(look, place, overlap.beside(look, kind, place.list), element) then return true end
+  end
+  local said = redis.call("HMGET", overlap.beside(look, "kept", place.list), "taken", "fed", "forget")
+  local back = math.max(tonumber(said[2] or "") or 0, tonumber(said[3] or "") or 0)
+  return (tonumber(said[1] or "") or 0) > back
+end
+
 -- Whether it waits where an act has set it aside; what a search found there is kept apart from what one found in its list.
 function overlap.is_aside(look, place, element)
   for _, list in ipairs(overlap.set_aside(look, place.list)) do
@@ -220,7 +230,7 @@ function overlap.where(look, place, element)
   if place.state == "running" then return overlap.lives(look, place) and "running" or "gone" end
   local score = redis.call("ZSCORE", look.index, place.tag)
   if score then return overlap.taken(look, place, score) end
-  if overlap.is_in(look, place, place.list, element) or overlap.is_in(look, place, overlap.side_of(look, place.list), element)
+  if overlap.is_in(look, place, place.list, element) or overlap.is_spilled(look, place, element)
     or overlap.is_aside(look, place, element) then
     if place.state ~= "waiting" or place.missing then
       place.state, place.who, place.missing, place.touched = "waiting", nil, nil, true

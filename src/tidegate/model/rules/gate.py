@@ -36,7 +36,7 @@ _AT_BOUND = {
 }
 
 
-def _where_in_use(rule: str, what: str, judge: Callable[[Case], Iterable[Finding]]) -> Callable[[Case], list[Finding]]:
+def where_in_use(rule: str, what: str, judge: Callable[[Case], Iterable[Finding]]) -> Callable[[Case], list[Finding]]:
     """Nothing to judge where the gate is not in use, and nothing that could be where that can't be seen."""
 
     def check(case: Case) -> list[Finding]:
@@ -319,11 +319,11 @@ def _mixed(case: Case) -> Iterable[Finding]:
     ]
 
 
-at_bound = _where_in_use("TG140", "the bounds", _at_bound)
-losing = _where_in_use("TG141", "what the gate counted", _losing)
-opened = _where_in_use("TG142", "how often the gate opened", _opened)
-stuck = _where_in_use("TG143", "the marks", _stuck)
-spilling = _where_in_use("TG144", "the side lists", _spilling)
-dead = _where_in_use("TG145", "the dead letters", _dead)
-ceiling = _where_in_use("TG146", "the memory ceiling", _ceiling)
-mixed = _where_in_use("TG148", "which workers have the gate", _mixed)
+at_bound = where_in_use("TG140", "the bounds", _at_bound)
+losing = where_in_use("TG141", "what the gate counted", _losing)
+opened = where_in_use("TG142", "how often the gate opened", _opened)
+stuck = where_in_use("TG143", "the marks", _stuck)
+spilling = where_in_use("TG144", "the side lists", _spilling)
+dead = where_in_use("TG145", "the dead letters", _dead)
+ceiling = where_in_use("TG146", "the memory ceiling", _ceiling)
+mixed = where_in_use("TG148", "which workers have the gate", _mixed)

@@ -149,8 +149,10 @@ def at_limit(case: Case) -> Iterable[Finding]:
             "started exits at once, running ones may die at their next acknowledgement, publishing fails, and `celery purge` "
             "can report success and remove nothing.",
             evidence={"used_bytes": used, "limit_bytes": limit},
-            remedy=f"Make room first: redis-cli CONFIG SET maxmemory {_megabytes(max(used, limit) * 1.25)}; then start the "
-            f"workers. Where everything that waits is worthless: redis-cli UNLINK {shell(_largest_queue(case))}",
+            remedy=f"Lose nothing: tidegate rescue {case.look.server.url} --dir /var/tmp/rescue moves the newest messages to "
+            "disk until workers can start, and brings them back in order. Or make room: redis-cli CONFIG SET maxmemory "
+            f"{_megabytes(max(used, limit) * 1.25)}; then start the workers. Where everything that waits is worthless: "
+            f"redis-cli UNLINK {shell(_largest_queue(case))}",
         )
     ]
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from tidegate.facts.diagnosis import Finding
 from tidegate.model.case import Case
-from tidegate.model.rules import application, beat, content, delivery, flow, gate, memory, relief
+from tidegate.model.rules import application, beat, content, delivery, flow, gate, memory, relief, spill
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +52,7 @@ RULES = (
     Rule("TG146", "The memory ceiling is near", gate.ceiling),
     Rule("TG147", "A growing queue without a bound", gate.unbounded),
     Rule("TG148", "A mixed fleet", gate.mixed),
+    Rule("TG149", "Spilled messages without a keeper", spill.kept),
     Rule("TG150", "No beat leads", beat.no_leader),
     Rule("TG151", "Due times are not sent", beat.not_sent),
     Rule("TG152", "An interval that can't follow the workers", beat.unmeasured),

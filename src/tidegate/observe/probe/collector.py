@@ -16,6 +16,7 @@ from tidegate.broker import ledger
 from tidegate.broker.client import Command, Refusal
 from tidegate.broker.merging import TURN_S, Turn, take_turn
 from tidegate.broker.records import encode_worker
+from tidegate.broker.relief import key_of
 from tidegate.errors import TidegateError
 from tidegate.facts.measured import WorkerSeen
 from tidegate.observe.probe.clock import BrokerClock
@@ -145,7 +146,7 @@ class Collector:
         letters = self._outbox.letters(now_s, self._most_bytes())
         queues = self._source.queues()
         writing = self._writing(letters, self._source.seen(self._counting, gone=gone))
-        looking: list[Command] = [("LLEN", key) for lists in queues.values() for key in lists]
+        looking = [command for queue, lists in queues.items() for command in self._looking(queue, lists)]
         try:
             answers = self._link.ask(*writing, *looking)
         except Away as away:
@@ -183,12 +184,17 @@ class Collector:
         self._outbox.sent(letters, now_s)
         self._link.works()
 
+    def _looking(self, queue: str, lists: list[str]) -> list[Command]:
+        held = key_of(self._link.address.layout.prefix, f"queue:{queue}")
+        return [("EXISTS", held), *(("LLEN", key) for key in lists)]
+
     def _count_depths(self, queues: dict[str, list[str]], answers: list[Any]) -> None:
         place = 0
         for queue, lists in queues.items():
-            lengths = answers[place : place + len(lists)]
-            place += len(lists)
-            if not any(isinstance(length, Refusal) for length in lengths):
+            held, *lengths = answers[place : place + 1 + len(lists)]
+            place += 1 + len(lists)
+            # While an act of relief has the queue, its lists do not say how much waits.
+            if held != 1 and not any(isinstance(length, Refusal) for length in lengths):
                 self._counting.depth(queue, sum(lengths))
 
     def _most_bytes(self) -> int:
