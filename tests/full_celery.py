@@ -77,11 +77,13 @@ class FullCelery:
         self._start("first", "-c", program).wait(60)
         first = self.redis.rpop("celery")
         body_and_tags = _Template(first)
-        with suppress(redis.exceptions.OutOfMemoryError):
-            while True:
-                # In one command: of several, one could be refused and a later one taken.
-                self.redis.lpush("celery", *map(body_and_tags.message, range(self.filled, self.filled + 100)))
-                self.filled += 100
+        # Many in one command: of several commands, one could be refused and a later one taken.
+        for at_once in (100, 1):
+            with suppress(redis.exceptions.OutOfMemoryError):
+                while True:
+                    numbers = range(self.filled, self.filled + at_once)
+                    self.redis.lpush("celery", *map(body_and_tags.message, numbers))
+                    self.filled += at_once
 
     def start_workers(self) -> Guarded:
         """One stock worker, started again whenever it exits."""
