@@ -5,12 +5,14 @@ from pathlib import Path
 
 import redis
 
-from relief_under_fire import HIDDEN, OVER, Books, Child, Happening, acts, carry_out, end_it, fill, in_order
+from relief_under_fire import HIDDEN, OVER, Books, Child, Happening, acts, carry_out, end_it, fill, out_of_order
 from tidegate.demo.broker import PrivateBroker
-from tidegate.facts.relief import Relief, State
+from tidegate.facts.relief import Act, Relief, State
 
 DEPTH = 120
 NOTHING = Happening(0)
+#: At this step some are decided on and others not.
+MIDDLE = 130
 
 
 class Site:
@@ -59,8 +61,8 @@ class Site:
         if row is not None and row.state is State.DONE and not row.to:
             self.books.file(self.file)
         said = self.books.wrong()
-        if (row is None or row.state is State.DONE) and not in_order(taken, after, self.before):
-            said.append("taken or kept out of order")
+        if row is None or (row.state is State.DONE and row.act is not Act.DEDUPE):
+            said += out_of_order(taken, after, self.before)
         if row is not None and row.state not in OVER:
             said.append(f"it is {row.state.value}")
         return said
@@ -82,5 +84,21 @@ def every_step(
         was_killed, said = killed(Site(broker, place), kind, way, step)
         wrong += [f"{kind} killed at step {step}, then {way}: {one}" for one in said]
         if not was_killed:
+            return tried, wrong
+        step, tried = step + by, tried + 1
+
+
+def every_step_of_its_end(
+    kind: str, way: str, broker: PrivateBroker, place: Path, first: int = 1, by: int = 1
+) -> tuple[int, list[str]]:
+    """The same where an act that was killed in the middle is killed again as it goes on, or back."""
+    step, tried, wrong = first, 0, []
+    while True:
+        site = Site(broker, place)
+        site.act(kind, Happening(MIDDLE, signal.SIGKILL))
+        child = site.end(way, site.row.id, Happening(step, signal.SIGKILL)) if site.row is not None else None
+        said = site.ended(way)
+        wrong += [f"{kind} killed at step {MIDDLE}, its {way} at step {step}: {one}" for one in said]
+        if child is None or child.process.exitcode != -signal.SIGKILL:
             return tried, wrong
         step, tried = step + by, tried + 1

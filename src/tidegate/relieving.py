@@ -206,8 +206,9 @@ def _done(address: Address, order: Order, how: How) -> Relieved:
 def _after(how: How) -> After:
     """Releases what belongs to removed messages, and settles their results where that is wanted; what it says of it."""
 
-    def after(broker: Broker, batches: Iterator[Sequence[bytes]]) -> Sequence[str]:
-        releasing, released, settled = Releasing(broker, how.app), Counter[str](), Counter[str]()
+    def after(broker: Broker, wanted: Filter, batches: Iterator[Sequence[bytes]]) -> Sequence[str]:
+        alike_stay = wanted.keep_newest is not None or wanted.keep_oldest is not None
+        releasing, released, settled = Releasing(broker, how.app, alike_stay=alike_stay), Counter[str](), Counter[str]()
         for elements in batches:
             released += releasing.removed(elements)
             settled += _revoked(how, elements)

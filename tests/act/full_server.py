@@ -8,6 +8,7 @@ from pathlib import Path
 
 import redis
 
+from tidegate.act.relief import rescue as rescuing
 from tidegate.act.relief.rescue import Rescue
 from tidegate.act.spill.store import Store
 from tidegate.broker import rescue as hand
@@ -131,6 +132,7 @@ def draining(server: FullServer, monkeypatch, *, publishing: int = 2, every: int
 
     with monkeypatch.context() as patch:
         patch.setattr(Rescue, "_turn", turned)
+        patch.setattr(rescuing, "_PAUSE_S", 0.002)
         yield
 
 

@@ -8,7 +8,7 @@ import os
 
 import pytest
 
-from relief_steps import every_step
+from relief_steps import every_step, every_step_of_its_end
 from relief_under_fire import ACTS, Fire
 
 pytestmark = pytest.mark.proof
@@ -42,4 +42,15 @@ def test_nor_at_any_step_of_it(kind, way, tmp_path, private_broker):
     print(f"{kind}, {way}: killed at {tried} steps")
 
     assert tried > 50
+    assert not wrong, "\n".join(wrong)
+
+
+@pytest.mark.timeout(3600)
+@pytest.mark.parametrize("way", ["resume", "rollback"])
+@pytest.mark.parametrize("kind", ACTS)
+def test_nor_at_any_step_of_its_end(kind, way, tmp_path, private_broker):
+    tried, wrong = every_step_of_its_end(kind, way, private_broker(), tmp_path)
+    print(f"{kind}, {way}: killed at {tried} steps of its end")
+
+    assert tried > 20
     assert not wrong, "\n".join(wrong)

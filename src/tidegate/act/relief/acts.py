@@ -16,7 +16,6 @@ from typing import Any, TypeVar
 
 from tidegate.act import journal
 from tidegate.act.beat.ordering import who_acts
-from tidegate.act.gate.process import Process, process_in, this_process
 from tidegate.broker.client import Broker, Refusal, as_text
 from tidegate.broker.reads import batched, lengths, refused, server_time
 from tidegate.broker.relief import hidden_lists, key_of
@@ -25,6 +24,7 @@ from tidegate.errors import AccessDenied, CannotLook, NothingFound, Refused
 from tidegate.facts.journal import JournalEntry
 from tidegate.facts.relief import Act, Relief, State
 from tidegate.facts.unknown import Maybe, Unknown, known
+from tidegate.observe.process import Process, process_in, this_process
 
 MOST_ACTS = 1000
 #: An act of another machine that said nothing for so long has lost its process.
