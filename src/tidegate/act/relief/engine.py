@@ -12,7 +12,9 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from tidegate import __version__
 from tidegate.act.relief.acts import Acting, begin, claim, fields_of, kept_in
+from tidegate.act.relief.backing import server_of
 from tidegate.act.relief.choosing import Chooser, chooser_of
 from tidegate.act.relief.filtering import ListFilter, splice
 from tidegate.act.relief.pace import MAX_STALL_MS, Pace, connecting
@@ -314,8 +316,10 @@ def _header(acting: Acting, order: Order, address: Address) -> Header:
         id=acting.id,
         created_s=acting.number("started_ms") / 1000,
         url=address.shown,
+        server=server_of(acting.broker),
         prefix=address.layout.prefix,
         wanted=encoded(order.wanted),
+        written_by=__version__,
     )
 
 
