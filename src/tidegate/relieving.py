@@ -16,9 +16,9 @@ from tidegate.act.relief.engine import After, Order, Progress
 from tidegate.act.relief.looking import look_over
 from tidegate.act.relief.pace import MAX_STALL_MS
 from tidegate.act.relief.releasing import Releasing
-from tidegate.act.relief.rescuing import plan as plan_rescue
-from tidegate.act.relief.rescuing import rescue
 from tidegate.act.relief.restoring import Wish
+from tidegate.act.rescue.rescuing import plan as plan_rescue
+from tidegate.act.rescue.rescuing import rescue
 from tidegate.backup.packing import Codec
 from tidegate.broker.address import Address
 from tidegate.broker.client import Broker, connect

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import redis
 
-from tidegate.act.relief import rescue as rescuing
-from tidegate.act.relief.rescue import Rescue
+from tidegate.act.rescue import rescue as rescuing
+from tidegate.act.rescue.rescue import Rescue
 from tidegate.act.spill.store import Store
 from tidegate.broker import rescue as hand
 from tidegate.broker.address import parse_address

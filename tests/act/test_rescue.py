@@ -4,7 +4,7 @@ import pytest
 
 from act.full_server import QUEUE, Boundaries, FullServer, Killed, draining, rescued_with_a_kill_at
 from tidegate.act.relief import acts
-from tidegate.act.relief.rescuing import plan
+from tidegate.act.rescue.rescuing import plan
 from tidegate.broker import rescue as hand
 from tidegate.broker.address import parse_address
 from tidegate.broker.client import connect

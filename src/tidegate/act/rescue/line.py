@@ -7,7 +7,7 @@ import time
 from typing import Any
 
 from tidegate.act.relief.acts import Acting
-from tidegate.act.relief.rescue_log import Log
+from tidegate.act.rescue.log import Log
 from tidegate.broker import rescue as hand
 from tidegate.broker.client import as_text
 from tidegate.broker.scripts import Argument, Script
