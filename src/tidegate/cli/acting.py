@@ -88,6 +88,7 @@ def run_act(
     **how: Any,
 ) -> None:
     """Runs an act with a progress bar, and shows what it came to. Ctrl-C and errors leave a word on what to do next."""
+    from tidegate.cli.modest import giving_way
     from tidegate.cli.progress import counting
     from tidegate.cli.relief_tables import show_relieved
     from tidegate.cli.render import console
@@ -97,7 +98,7 @@ def run_act(
     _must_fit(target, revoke=revoke, **how)
     address = target.address()
     try:
-        with counting(label) as progress:
+        with giving_way(), counting(label) as progress:
             given = How(timeout_s=target.timeout_s, app=target.app, revoke=revoke, progress=progress, **how)
             done = act(address, given)
     except KeyboardInterrupt:

@@ -27,10 +27,11 @@ def backup(target: Target, queue: str, file: Path, zstd: bool, as_json: bool, ve
     tidegate backup celery celery.tidegate redis://localhost:6379/0
     """
     from tidegate import relieving
+    from tidegate.cli.modest import giving_way
     from tidegate.cli.progress import counting
 
     must_be_queue_and_file(queue, file)
-    with counting(f"Copying {queue}") as progress:
+    with giving_way(), counting(f"Copying {queue}") as progress:
         done = relieving.backup(target.address(), queue, file, zstd=zstd, timeout_s=target.timeout_s, progress=progress)
     if as_json:
         from tidegate.document import document

@@ -52,13 +52,14 @@ def restore(target: Target, file: Path, yes: bool, as_json: bool, verbose: bool,
 
 def _run(target: Target, file: Path, yes: bool, wish: dict[str, Any]) -> Restored:
     from tidegate import relieving
+    from tidegate.cli.modest import giving_way
     from tidegate.cli.progress import counting, stopping_early
 
     # A dry run has nothing to bring to an end: there Ctrl-C simply stops it.
     stopping = stopping_early() if yes else nullcontext(lambda: False)
     label = f"{'Restoring' if yes else 'Reading'} {file.name}"
     try:
-        with counting(label) as progress, stopping as stop:
+        with giving_way(), counting(label) as progress, stopping as stop:
             how = relieving.How(yes=yes, timeout_s=target.timeout_s, progress=progress)
             return relieving.restore(target.address(), file, relieving.Wish(**wish), how, stop=stop)
     except KeyboardInterrupt:
