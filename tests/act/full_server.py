@@ -8,7 +8,8 @@ from pathlib import Path
 
 import redis
 
-from tidegate.act.relief.rescue import Rescue
+from tidegate.act.rescue import rescue as rescuing
+from tidegate.act.rescue.rescue import Rescue
 from tidegate.act.spill.store import Store
 from tidegate.broker import rescue as hand
 from tidegate.broker.address import parse_address
@@ -131,6 +132,7 @@ def draining(server: FullServer, monkeypatch, *, publishing: int = 2, every: int
 
     with monkeypatch.context() as patch:
         patch.setattr(Rescue, "_turn", turned)
+        patch.setattr(rescuing, "_PAUSE_S", 0.002)
         yield
 
 

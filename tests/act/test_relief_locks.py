@@ -99,6 +99,14 @@ def test_without_the_application_what_the_packages_do_by_default_is_tried(app, b
     assert redis_client.keys("qo_*") == [b"qo_once_user-8"]
 
 
+def test_where_messages_with_the_same_arguments_stay_only_locks_that_say_whose_they_are_go(app, broker, redis_client):
+    for name in ("one", "once"):
+        app.tasks[name].delay(7)
+    assert Releasing(broker, app, alike_stay=True).removed(waiting(redis_client)) == {SINGLETON: 1}
+    with pytest.raises(AlreadyQueued):
+        app.tasks["once"].delay(7)
+
+
 def test_the_lock_of_a_newer_message_stays(app, broker, redis_client):
     app.tasks["one"].delay(7)
     removed = waiting(redis_client)

@@ -4,7 +4,8 @@ import pytest
 
 from act.full_server import QUEUE, Boundaries, FullServer, Killed, draining, rescued_with_a_kill_at
 from tidegate.act.relief import acts
-from tidegate.act.relief.rescuing import plan
+from tidegate.act.rescue.rescuing import plan
+from tidegate.broker import rescue as hand
 from tidegate.broker.address import parse_address
 from tidegate.broker.client import connect
 from tidegate.errors import NothingFound, Refused
@@ -43,8 +44,41 @@ def test_a_server_that_lost_everything_gets_back_what_is_on_disk(full, tmp_path,
 
     done = full.rescue(tmp_path)
 
-    assert done.done and done.kept >= 10
+    assert done.done and done.kept >= 5
     assert full.order() == list(range(filled - done.kept, filled))
+
+
+@pytest.mark.parametrize(("kept_at", "killed_at"), [(25, 30), (60, 30), (75, 12)])
+def test_a_server_that_comes_back_a_moment_younger_makes_the_directory_younger_too(
+    full, tmp_path, monkeypatch, kept_at, killed_at
+):
+    with draining(full, monkeypatch, publishing=0):
+        with Boundaries(kept_at).watching(monkeypatch), pytest.raises(Killed):
+            full.rescue(tmp_path)
+        full.broker.ask("SAVE")
+        with Boundaries(killed_at).watching(monkeypatch), pytest.raises(Killed):
+            full.rescue(tmp_path)
+        full.broker.kill()
+        full.broker.restart()
+        full.rescue(tmp_path)
+
+    assert full.order() == list(range(full.published))
+    assert any("no longer knows" in sentence for sentence in full.said)
+
+
+def test_where_workers_came_to_the_end_while_nobody_fed_them_the_disk_is_still_before_what_came_since(
+    full, tmp_path, monkeypatch
+):
+    with draining(full, monkeypatch, publishing=0), Boundaries(34).watching(monkeypatch), pytest.raises(Killed):
+        full.rescue(tmp_path)
+    full.consume(100)
+    full.publish(12)
+    monkeypatch.setattr(hand, "MOST_ABOVE", 5)
+
+    done = full.rescue(tmp_path)
+
+    assert full.order() == list(range(full.published))
+    assert done.late >= 10
 
 
 def test_a_queue_under_rescue_is_in_no_other_hand_and_its_directory_neither(full, tmp_path, monkeypatch):

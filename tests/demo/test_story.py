@@ -64,6 +64,7 @@ def mark(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> str:
 
 
 @pytest.mark.calm
+@pytest.mark.timeout(180)
 def test_the_queue_grows_is_diagnosed_and_stays_flat_at_the_planned_interval(mark: str) -> None:
     seen: dict[str, object] = {}
 

@@ -66,6 +66,7 @@ NEEDS = {
     "TG146": {"gate.in_use"},
     "TG147": {"queue.flow"},
     "TG148": {"gate.in_use"},
+    "TG149": {"gate.in_use"},
     "TG160": {"queue.set_aside"},
 }
 #: What they need where the gate is in use, and bounds every queue.
@@ -77,6 +78,7 @@ OF_A_GATE = {
     "TG146": {"gate.settings", "server.used_memory_bytes"},
     "TG147": {"gate.settings"},
     "TG148": {"gate.workers", "workers.heartbeats"},
+    "TG149": {"gate.keeper"},
 }
 
 
@@ -168,7 +170,7 @@ def test_every_null_has_its_reason_or_means_never(base, whats):
 MEANS_NEVER = {
     "drain_s", "full_in_s", "remedy", "messages_per_firing", "fires", "fired_by", "root", "task",
     "edge_interval_s", "capacity_factor", "children_per_root", "without_expiry", "example", "bytes",
-    "max_length", "max_length_bytes", "overflow", "share", "dead_letter", "dead_letters", "ceiling_bytes",
+    "max_length", "max_length_bytes", "overflow", "share", "dead_letter", "dead_letters", "ceiling_bytes", "keeper",
 }  # fmt: skip
 
 

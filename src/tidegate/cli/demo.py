@@ -20,7 +20,8 @@ _WINDOW_S, _GATE_WINDOW_S = 10.0, 2.5
 def demo(keep: bool, port: int | None, verbose: bool) -> None:
     """Play the story: a Django project refreshes its screens every second, the workers are a little too slow, the queue
     grows; the doctor explains it, the plan says which interval is safe, and that one ends it; then the old interval again,
-    behind the gate, where the workers set the pace. Takes little more than a minute and leaves nothing behind.
+    behind the gate, where the workers set the pace; an interval that follows a lost host; and a full server, rescued.
+    Takes two to three minutes and leaves nothing behind.
 
     Needs no Redis: a private one is started. Needs the extra: pip install 'tidegate[demo]'
     """

@@ -16,7 +16,6 @@ from typing import Any, TypeVar
 
 from tidegate.act import journal
 from tidegate.act.beat.ordering import who_acts
-from tidegate.act.gate.process import Process, process_in, this_process
 from tidegate.broker.client import Broker, Refusal, as_text
 from tidegate.broker.reads import batched, lengths, refused, server_time
 from tidegate.broker.relief import hidden_lists, key_of
@@ -25,10 +24,10 @@ from tidegate.errors import AccessDenied, CannotLook, NothingFound, Refused
 from tidegate.facts.journal import JournalEntry
 from tidegate.facts.relief import Act, Relief, State
 from tidegate.facts.unknown import Maybe, Unknown, known
+from tidegate.observe.aside import is_interrupted
+from tidegate.observe.process import Process, process_in, this_process
 
 MOST_ACTS = 1000
-#: An act of another machine that said nothing for so long has lost its process.
-SILENT_S = 15.0
 _Word = TypeVar("_Word", bound=StrEnum)
 _RUNNING = (State.RUNNING, State.INTERRUPTED)
 
@@ -215,11 +214,8 @@ def _state(said: Mapping[str, str], now_s: float) -> State:
     state = _word(State, said.get("state", ""), State.DONE)
     if state is not State.RUNNING:
         return state
-    process = process_in(said.get("process", ""))
-    if process is not None and process.is_here():
-        return State.INTERRUPTED if process.is_gone() else State.RUNNING
-    silent_s = now_s - _number(said, "alive_ms") / 1000
-    return State.INTERRUPTED if silent_s > SILENT_S else State.RUNNING
+    gone = is_interrupted(state.value, said.get("process", ""), _number(said, "alive_ms") / 1000, now_s)
+    return State.INTERRUPTED if known(gone) and gone else State.RUNNING
 
 
 def _act(text: str) -> Act:

@@ -149,7 +149,7 @@ def _header(broker: Broker, queue: str, lists: Sequence[tuple[int, str]], depths
         created_s=_now_s(broker),
         queue=queue,
         act=COPY,
-        server=_server(broker),
+        server=server_of(broker),
         url=broker.address.shown,
         prefix=broker.layout.prefix,
         newest_first=True,
@@ -158,7 +158,7 @@ def _header(broker: Broker, queue: str, lists: Sequence[tuple[int, str]], depths
     )
 
 
-def _server(broker: Broker) -> str:
+def server_of(broker: Broker) -> str:
     """`valkey 9.1.2`; empty where the server does not say."""
     fields = info(broker)
     if not known(fields):

@@ -12,7 +12,9 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from tidegate import __version__
 from tidegate.act.relief.acts import Acting, begin, claim, fields_of, kept_in
+from tidegate.act.relief.backing import server_of
 from tidegate.act.relief.choosing import Chooser, chooser_of
 from tidegate.act.relief.filtering import ListFilter, splice
 from tidegate.act.relief.pace import MAX_STALL_MS, Pace, connecting
@@ -33,8 +35,8 @@ from tidegate.observe.census import depths_of, element_bytes
 from tidegate.observe.peek import lists_of
 
 Progress = Callable[[int, int], None]
-#: What is done with messages that went, in batches, before the act ends; notes for whoever ordered it.
-After = Callable[[Broker, Iterator[Sequence[bytes]]], Sequence[str]]
+#: What is done with messages that went by the filter, in batches, before the act ends; notes for whoever ordered it.
+After = Callable[[Broker, Filter, Iterator[Sequence[bytes]]], Sequence[str]]
 #: What the stage of an act is called from where on it only goes back.
 ROLLING = "rollback"
 _LOOKS_SAY_S = 2.0
@@ -165,7 +167,7 @@ class Work:
         said = fields_of(self.acting.broker, self.acting.id)
         self.recorder.seal(removed=said.get("removed", "0"), kept=kept_in(said))
         if after is not None and self.order.act is not Act.MOVE:
-            self.notes += after(self.acting.broker, self._removed())
+            self.notes += after(self.acting.broker, self.order.wanted, self._removed())
         self.acting.end(State.DONE, worst_stall_ms=round(self.worst_s * 1000, 3))
         return self._result(time.monotonic() - began_s)
 
@@ -314,8 +316,10 @@ def _header(acting: Acting, order: Order, address: Address) -> Header:
         id=acting.id,
         created_s=acting.number("started_ms") / 1000,
         url=address.shown,
+        server=server_of(acting.broker),
         prefix=address.layout.prefix,
         wanted=encoded(order.wanted),
+        written_by=__version__,
     )
 
 

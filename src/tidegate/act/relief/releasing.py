@@ -40,9 +40,14 @@ class _Place(Protocol):
 
 
 class Releasing:
-    """Releases the locks of removed messages. Its notes say of what they could not be worked out."""
+    """Releases the locks of removed messages. Its notes say of what they could not be worked out.
 
-    def __init__(self, broker: Broker, app: Any = None) -> None:
+    Where messages with the same arguments stay (`alike_stay`), as in a dedupe, the locks of celery-once stay as well: they
+    do not say whose they are, and the one that waits on needs it.
+    """
+
+    def __init__(self, broker: Broker, app: Any = None, *, alike_stay: bool = False) -> None:
+        self._alike_stay = alike_stay
         self._broker = _OfBroker(broker)
         self._app = app
         self._lockable = Lockable(broker, app)
@@ -70,7 +75,8 @@ class Releasing:
             carried = embedded_in(element)
             if known(carried):
                 for place, lock in self._named(carried):
-                    found[place].append(lock)
+                    if not (self._alike_stay and lock.holder is None):
+                        found[place].append(lock)
             else:
                 self._note(f"locks of messages that can't be read stay: {carried.why}")
         return found

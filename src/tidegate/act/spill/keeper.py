@@ -11,7 +11,6 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from tidegate.act.gate.process import process_in, this_process
 from tidegate.act.spill.keeping import Kept, NotOurs, Said
 from tidegate.act.spill.store import Store
 from tidegate.broker.address import Address
@@ -23,11 +22,13 @@ from tidegate.errors import CannotLook, TidegateError
 from tidegate.facts.spilled import KeeperSeen, KeptSeen
 from tidegate.facts.unknown import known
 from tidegate.observe.keyspace import discover
+from tidegate.observe.process import process_in, this_process
 
 FILE = "spill.sqlite"
 EXPIRES_MS = 5000
-#: How often the queues that exist are looked up anew.
-_SEARCH_S = 10.0
+#: How often the queues that exist are looked up anew, and whether another of their lists begins to spill: that costs
+#: ten LLEN a queue.
+_SEARCH_S, _WATCH_S = 10.0, 1.0
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.2, 5.0
 
 
@@ -58,7 +59,7 @@ class Keeper:
         self._broker: Broker | None = None
         self._kept: dict[str, Kept] = {}
         self._names: dict[str, str] = {}
-        self._searched_s = float("-inf")
+        self._searched_s = self._watched_s = float("-inf")
         self._pause_s, self._not_before_s = 0.0, 0.0
         self._said: set[str] = set()
         self._since_s = time.time()
@@ -154,7 +155,9 @@ class Keeper:
             self._names = {key: queue for queue in queues for _, key in broker.layout.lists(queue)}
             for key in self.store.lists():
                 self._names.setdefault(key, broker.layout.without_step(key)[len(broker.layout.prefix) :])
-        self._join(broker, [key for key in self._watched(broker) if key not in self._kept])
+        if self._clock() - self._watched_s >= _WATCH_S:
+            self._watched_s = self._clock()
+            self._join(broker, [key for key in self._watched(broker) if key not in self._kept])
 
     def _watched(self, broker: Broker) -> list[str]:
         """Lists whose side list holds messages, and those that have some on the disk."""
@@ -208,7 +211,7 @@ class Keeper:
         """What was known of the server is asked anew."""
         for one in self._kept.values():
             one.lost_touch()
-        self._searched_s = float("-inf")
+        self._searched_s = self._watched_s = float("-inf")
 
     def _once(self, text: str) -> None:
         if text not in self._said:

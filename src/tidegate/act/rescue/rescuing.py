@@ -7,12 +7,12 @@ from functools import partial
 from pathlib import Path
 
 from tidegate.act.relief import acts
-from tidegate.act.relief.rescue import Came, Marks, Rescue
-from tidegate.act.relief.rescue_line import Line
-from tidegate.act.relief.rescue_log import Log
-from tidegate.act.relief.rescue_place import FILE, Place
-from tidegate.act.relief.rescue_plan import Plan, enough_of, plan_rescue
-from tidegate.act.relief.rescue_saying import Teller
+from tidegate.act.rescue.line import Line
+from tidegate.act.rescue.log import Log
+from tidegate.act.rescue.place import FILE, Place
+from tidegate.act.rescue.plan import Plan, enough_of, plan_rescue
+from tidegate.act.rescue.rescue import Came, Marks, Rescue
+from tidegate.act.rescue.saying import Teller
 from tidegate.broker import rescue as hand
 from tidegate.broker.address import Address
 from tidegate.broker.client import Broker, connect

@@ -7,7 +7,7 @@ import time
 from typing import Any
 
 from tidegate.act.relief.acts import Acting
-from tidegate.act.relief.rescue_log import Log
+from tidegate.act.rescue.log import Log
 from tidegate.broker import rescue as hand
 from tidegate.broker.client import as_text
 from tidegate.broker.scripts import Argument, Script
@@ -62,7 +62,9 @@ class Line:
         """How deep the list is, and how much of it was published since; two commands."""
         marker = self.marker or b""
         above, self.depth = hand.above(self.acting.broker, self.list_key, marker, hand.MOST_ABOVE)
-        self.above = 0 if self.marker is None else above
+        if self.marker is None:
+            above = 0
+        self.above = self.depth if self.marker == b"" else above
 
     def reconcile(self, step: int, marker: bytes | None) -> int:
         """Forgets what the server has not done: how many steps. Raises Refused where the server is ahead of the disk."""
@@ -113,11 +115,14 @@ class Line:
 
     def move_late(self) -> int:
         """All that was published since goes to the disk, but for a few that come meanwhile: how many did."""
+        if not self.marker:
+            return 0
         self.log.will_come_late()
-        oldest, newest, moved = b"", self.marker or b"", 0
+        oldest, newest, moved = b"", self.marker, 0
         while True:
             found = hand.read_beside(self.acting.broker, self.list_key, newest, "new", self.portion)
             if found is None or not found[1]:
+                self.marker = self.marker if moved or found is not None else b""
                 break
             self.log.add_late(found[1][::-1])
             oldest, newest, moved = oldest or found[1][-1], found[1][0], moved + len(found[1])
@@ -151,7 +156,11 @@ class Line:
         if count <= 0 or self.marker == b"":
             return []
         found = hand.read_beside(self.acting.broker, self.list_key, self.marker or b"", "old", count)
-        return [] if found is None else found[1]
+        if found is None:
+            # Workers have come so far: all that is there was published since.
+            self.marker = b""
+            return []
+        return found[1]
 
     def _same_as_put_back(self, newest_first: list[bytes]) -> int:
         """How many of them are on the disk still, since they were put back a moment ago."""

@@ -11,9 +11,9 @@ from dataclasses import dataclass, replace
 
 from tidegate.act.relief import acts
 from tidegate.act.relief.acts import Acting
-from tidegate.act.relief.rescue_line import Gone, Line
-from tidegate.act.relief.rescue_place import Place
-from tidegate.act.relief.rescue_saying import Teller
+from tidegate.act.rescue.line import Gone, Line
+from tidegate.act.rescue.place import Place
+from tidegate.act.rescue.saying import Teller
 from tidegate.broker import rescue as hand
 from tidegate.broker.client import Broker, as_text
 from tidegate.broker.scripts import Argument

@@ -1,0 +1,1 @@
+"""Rescue: a full server brought back to life, with its newest messages on disk for a while."""
