@@ -5,7 +5,8 @@ from pathlib import Path
 
 import redis
 
-from relief_under_fire import HIDDEN, OVER, Books, Child, Happening, acts, carry_out, end_it, fill, out_of_order
+from relief_books import HIDDEN, OVER, Books, out_of_order
+from relief_under_fire import Child, Happening, acts, carry_out, end_it, fill
 from tidegate.demo.broker import PrivateBroker
 from tidegate.facts.relief import Act, Relief, State
 

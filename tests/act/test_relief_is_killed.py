@@ -8,19 +8,9 @@ import pytest
 
 from act.taking import until
 from faces.shell import run
+from relief_books import ELSEWHERE, HIDDEN, OUT_OF_ORDER, QUEUE, TASKS, task_of
 from relief_steps import DEPTH, Site, every_step
-from relief_under_fire import (
-    ELSEWHERE,
-    HIDDEN,
-    OUT_OF_ORDER,
-    QUEUE,
-    TASKS,
-    Child,
-    Fire,
-    Happening,
-    on_a_full_disk,
-    task_of,
-)
+from relief_under_fire import Child, Fire, Happening, on_a_full_disk
 from tidegate.demo.broker import PrivateBroker
 from tidegate.facts.relief import State
 

@@ -122,7 +122,7 @@ def test_a_firing_that_fans_out_is_blamed_whole_and_its_parent_gets_the_interval
     assert "fans out" in finding(diagnosis, "TG108")["sentence"]
 
 
-@pytest.mark.calm
+@pytest.mark.quiet
 def test_a_burst_is_a_surge_while_it_comes_and_drains_afterwards(broker_url, redis_client, celery_worker):
     celery_worker(APP, broker_url, "-c", "1")
     with in_a_moment(lambda: send(broker_url, 250), 1.0):
