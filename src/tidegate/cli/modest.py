@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
 #: As `nice` without a number.
-_NICENESS = 10
+_NICENESS = 19
 
 
 @contextmanager
