@@ -22,9 +22,12 @@ from tidegate.act.rescue.rescuing import rescue
 from tidegate.backup.packing import Codec
 from tidegate.broker.address import Address
 from tidegate.broker.client import Broker, connect
+from tidegate.broker.gate import spilled
+from tidegate.broker.spilled import on_disk
 from tidegate.errors import Refused, UsageError
 from tidegate.facts.backups import BackedUp, Inspected, Restored
 from tidegate.facts.relief import Act, Filter, Relief, Relieved, State
+from tidegate.facts.unknown import known
 from tidegate.observe.backups import inspect_file
 from tidegate.observe.peek import lists_of
 from tidegate.units import count, plural
@@ -123,7 +126,7 @@ def resume(address: Address, id_: str, how: How = DRY) -> Relieved:
 
 
 def rollback(address: Address, id_: str, how: How = DRY) -> Relieved:
-    """Puts back what an interrupted act took away, in its place; a restore ends where it is."""
+    """Puts what an interrupted act took away in front of its queue; a restore or a move ends where it is."""
     row = show(address, id_, timeout_s=how.timeout_s)
     if how.yes and row.act is Act.DRAIN_NEWEST:
         return newest.put_back(address, id_, State.ROLLED_BACK, timeout_s=how.timeout_s)
@@ -194,13 +197,25 @@ def _done(address: Address, order: Order, how: How) -> Relieved:
     _must_make_sense(order.wanted)
     if not how.yes:
         with connect(address, how.timeout_s) as broker:
-            return look_over(broker, order.act, order.queue, order.wanted, to=order.to, progress=how.progress)
+            beside = _beside(broker, order.queue)
+            seen = look_over(broker, order.act, order.queue, order.wanted, to=order.to, progress=how.progress)
+        return replace(seen, notes=(*seen.notes, *beside))
     with connect(address, how.timeout_s) as broker:
         arrival = arrival_of(broker, order.queue, lists_of(broker, order.queue), order.wanted)
+        beside = _beside(broker, order.queue)
     full = replace(order, backup=how.backup, max_stall_ms=how.max_stall_ms, arrival_per_s=arrival)
     done = engine.carry_out(address, full, timeout_s=how.timeout_s, progress=how.progress, after=_after(how))
     locked = how.backup is None and done.removed and order.act is not Act.MOVE
-    return replace(done, notes=(*done.notes, _LOCKS_STAY)) if locked else done
+    return replace(done, notes=(*done.notes, *beside, *([_LOCKS_STAY] if locked else [])))
+
+
+def _beside(broker: Broker, queue: str) -> Sequence[str]:
+    """What an act does not go through: spilled messages, which stand in no list of the queue."""
+    side, disk = spilled(broker, [queue])[queue], on_disk(broker, [queue])[queue]
+    if not known(side) or not known(disk):
+        return []
+    many = side + disk.messages + disk.in_front
+    return [f"{plural(many, 'message')} that spilled wait beside {queue}, and are not gone through"] if many else []
 
 
 def _after(how: How) -> After:

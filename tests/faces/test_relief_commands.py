@@ -99,7 +99,8 @@ def test_what_is_meant_goes_from_all_priorities_and_the_rest_stays_in_its_order(
     assert counted(ran) == (9, 6, 3)
     assert (tags(filled, "celery"), tags(filled, URGENT)) == (["p1", "p3", "p5"], [])
     [backup] = tmp_path.iterdir()
-    assert ran.said == f"Backup: {backup.name}\n"
+    assert ran.said == ""
+    assert ran.parsed["backup"].endswith(backup.name)
     assert ran.parsed["backup"] is not None
 
 
@@ -202,7 +203,7 @@ def test_ctrl_c_in_the_middle_leaves_an_act_that_is_ended_by_hand(filled, broker
     monkeypatch.setattr(Recorder, "seal", stop)
     ran = call("purge", "celery", broker_url, "--task", FLUSH, "--yes")
     assert ran.code == 130
-    assert "is half done and nothing is lost: tidegate relief resume purge-" in ran.said
+    assert "is half done: tidegate relief resume purge-" in ran.said
     monkeypatch.undo()
     [row] = call("relief", "list", broker_url, "--json").parsed
     assert row["state"] == "interrupted"
@@ -237,7 +238,7 @@ def test_a_user_who_may_only_read_can_make_a_dry_run(user, valkey: PrivateBroker
 def test_a_user_who_may_only_read_is_refused_the_act_itself(valkey: PrivateBroker, filled):
     ran = call("purge", "celery", login(valkey, "reads", LOOKERS["reads"]), "--task", FLUSH, "--yes")
     assert (ran.code, filled.llen("celery")) == (3, 6)
-    assert ran.said.count("\n") == 2  # the name of the backup, and why there is none
+    assert ran.said.count("\n") == 1
 
 
 def test_nothing_in_a_message_steers_the_terminal(redis_client, broker_url):

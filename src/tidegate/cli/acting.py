@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from tidegate.cli.options import Command, Target, having
-from tidegate.cli.text import printable, to_json
-from tidegate.errors import EXIT_INTERRUPTED, TidegateError, UsageError
+from tidegate.cli.options import Command, Number, Target, having, named, terminating
+from tidegate.cli.text import to_json
+from tidegate.errors import EXIT_INTERRUPTED, CannotLook, TidegateError, UsageError
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -23,7 +23,7 @@ _STALL = click.option(
     "--max-stall-ms",
     default=5.0,
     show_default=True,
-    type=click.FloatRange(0.1, 1000),
+    type=Number(0.1, 1000),
     help="How long another client may have to wait for the server at once.",
 )
 _BACKUP = click.option(
@@ -33,7 +33,8 @@ _BACKUP = click.option(
 )
 _NO_BACKUP = click.option("--no-backup", is_flag=True, help="Write what goes nowhere; it can't be taken back then.")
 _REVOKE = click.option("--revoke", is_flag=True, help="Set the results of what is removed to revoked. Needs -A.")
-_ALL, _ROLLS_BACK = "puts everything back", {"restore": "ends it where it is"}
+_ALL = "puts everything back"
+_ROLLS_BACK = {"restore": "ends it where it is", "move": "ends it, and leaves what was moved where it is"}
 
 
 def removes(command: Command) -> Command:
@@ -71,9 +72,7 @@ def backup_for(act: str, queue: str, *, backup: Path | None, no_backup: bool, ye
         return None
     if backup is not None or not yes:
         return backup
-    chosen = Path(f"{re.sub('[^A-Za-z0-9._-]+', '_', queue)[:60]}-{act}-{time.strftime('%y%m%d-%H%M%S')}.tidegate")
-    click.echo(f"Backup: {printable(str(chosen))}", err=True)
-    return chosen
+    return Path(f"{re.sub('[^A-Za-z0-9._-]+', '_', queue)[:60]}-{act}-{time.strftime('%y%m%d-%H%M%S')}.tidegate")
 
 
 def run_act(
@@ -98,12 +97,14 @@ def run_act(
     _must_fit(target, revoke=revoke, **how)
     address = target.address()
     try:
-        with giving_way(), counting(label) as progress:
+        with giving_way(), terminating(), counting(label) as progress:
             given = How(timeout_s=target.timeout_s, app=target.app, revoke=revoke, progress=progress, **how)
             done = act(address, given)
     except KeyboardInterrupt:
         click.echo(f"tidegate: interrupted; {_left(target, address, queue) or 'nothing was changed'}", err=True)
         raise SystemExit(EXIT_INTERRUPTED) from None
+    except CannotLook:
+        raise
     except TidegateError as error:
         error.args = (f"{error}{_also(target, address, queue, yes=given.yes)}",)
         raise
@@ -135,7 +136,8 @@ def _left(target: Target, address: Any, queue: str) -> str:
     ours = [row for row in rows if row.state is State.INTERRUPTED and row.queue == queue]
     if not ours:
         return ""
+    there = named(target)
     return (
-        f"{ours[0].id} is half done and nothing is lost: "
-        f"tidegate relief resume {ours[0].id} --yes goes on, rollback in its place {_ROLLS_BACK.get(ours[0].act, _ALL)}"
+        f"{ours[0].id} is half done: tidegate relief resume {ours[0].id} --yes{there} goes on, "
+        f"rollback instead {_ROLLS_BACK.get(ours[0].act, _ALL)}"
     )

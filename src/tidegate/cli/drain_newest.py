@@ -6,6 +6,9 @@ from tidegate.cli.acting import agreed
 from tidegate.cli.options import Duration, Target, reads_queue
 from tidegate.cli.render import console
 from tidegate.cli.text import to_json
+from tidegate.errors import UsageError
+
+_LONGEST_S = 7 * 86400.0
 
 
 @click.command(name="drain-newest")
@@ -25,6 +28,8 @@ def drain_newest(target: Target, queue: str, as_json: bool, verbose: bool, for_s
     from tidegate.cli.relief_tables import show_turned
     from tidegate.document import document
 
+    if not 0 < for_s <= _LONGEST_S:
+        raise UsageError(f"--for is how long it lasts: expected more than 0 s and at most 7 days, got {for_s:g} s")
     label = f"Newest first in {queue} (Ctrl-C ends it)"
     with watching(label) as watch, stopping_early() as stopped:
         how = relieving.How(timeout_s=target.timeout_s, yes=yes)

@@ -104,6 +104,8 @@ def _wanting(options: Sequence[_Option], command: Command) -> Command:
 def _filter(said: Mapping[str, Any], keeping: Mapping[str, Any]) -> "Filter":
     from tidegate.facts.relief import Filter
 
+    if "" in said["tasks"]:
+        raise UsageError("--task '' fits no task: expected a name or a glob such as 'screen.*' (is a variable unset?)")
     given = {
         **said,
         "args": None if said["args"] is None else tuple(said["args"]),

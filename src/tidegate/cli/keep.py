@@ -15,20 +15,24 @@ from tidegate.errors import UsageError
 from tidegate.units import parse_size, plural, size
 
 _TURN_S = 0.2
+_LEAST = 1 << 20
 _SAYS_EVERY_S = 60.0
 
 
 class Size(click.ParamType):  # type: ignore[type-arg]
-    """`10GB`, in bytes."""
+    """`10GB`, in bytes; less than a megabyte would keep nothing."""
 
     name = "size"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
         """Bytes; the usual usage error where it is none."""
         try:
-            return parse_size(str(value))
+            amount = parse_size(str(value))
         except ValueError as error:
             self.fail(str(error), param, ctx)
+        if amount < _LEAST:
+            self.fail(f"expected 1MB at least, got {value!r}", param, ctx)
+        return amount
 
 
 @click.command()

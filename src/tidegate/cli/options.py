@@ -3,11 +3,16 @@
 import functools
 import io
 import json
+import math
 import os
+import signal
 import sys
+import threading
 import traceback
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from types import FrameType
 from typing import Any, NoReturn
 
 import click
@@ -34,6 +39,17 @@ class Duration(click.ParamType):  # type: ignore[type-arg]
             self.fail(str(error), param, ctx)
 
 
+class Number(click.FloatRange):
+    """A number within a range; click lets `nan` through, which is in none."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """The number; the usual usage error where it is none."""
+        number = float(super().convert(value, param, ctx))
+        if not math.isfinite(number):
+            self.fail(f"expected a number, got {value!r}", param, ctx)
+        return number
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Target:
     """Where to look and how: what the shared options say."""
@@ -53,6 +69,34 @@ class Target:
             return with_options(address_of(self.app), self.transport_options)
         address = parse_address(self.url or os.environ.get("TIDEGATE_BROKER_URL") or DEFAULT_URL)
         return with_options(address, {**_app_options(self.app), **self.transport_options})
+
+
+def named(target: Target) -> str:
+    """The broker as the next command has to name it, behind a space; empty where it stands in the environment.
+
+    A password is not repeated.
+    """
+    if target.url is None:
+        return f" -A {target.app_name}" if target.app_name else ""
+    shown = target.address().shown
+    return f" {shown}" if shown == target.url else " BROKER_URL"
+
+
+@contextmanager
+def terminating() -> Iterator[None]:
+    """SIGTERM ends what runs as Ctrl-C does: tidily, and with a word."""
+
+    def interrupt(number: int, frame: FrameType | None) -> None:
+        raise KeyboardInterrupt
+
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _app_options(app: Any) -> Mapping[str, Any]:

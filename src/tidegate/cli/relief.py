@@ -79,7 +79,7 @@ def resume(target: Target, as_json: bool, verbose: bool, act_id: str, revoke: bo
 @reads_broker
 @agreed
 def rollback(target: Target, as_json: bool, verbose: bool, act_id: str, yes: bool) -> None:
-    """Put back, in its place, what an interrupted act took away. Shows the act unless --yes is given.
+    """Put back, in front of its queue, what an interrupted act took away. Shows the act unless --yes is given.
 
     \b
     tidegate relief rollback purge-260923-115342-1f0c --yes

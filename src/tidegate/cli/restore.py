@@ -7,11 +7,11 @@ from typing import Any
 import click
 
 from tidegate.cli.acting import puts_back
-from tidegate.cli.options import Target, reads_broker
+from tidegate.cli.options import Number, Target, reads_broker, terminating
 from tidegate.cli.render import console, safe
 from tidegate.cli.table import Column, print_table
 from tidegate.cli.text import to_json
-from tidegate.errors import EXIT_INTERRUPTED
+from tidegate.errors import EXIT_INTERRUPTED, UsageError
 from tidegate.facts.backups import Restored
 from tidegate.facts.relief import State
 from tidegate.units import count, duration, plural, size
@@ -20,11 +20,9 @@ from tidegate.units import count, duration, plural, size
 @click.command()
 @click.argument("file", type=click.Path(path_type=Path))
 @reads_broker
-@click.option("-Q", "--queue", "to", default="", help="Put them into this queue, instead of where they came from.")
+@click.option("-Q", "--queue", "to", help="Put them into this queue, instead of where they came from.")
 @click.option("--only", "source", default="", metavar="QUEUE", help="Of a file with several queues, this one's.")
-@click.option(
-    "--rate", "rate_per_s", type=click.FloatRange(0, min_open=True), help="So many messages a second at most."
-)
+@click.option("--rate", "rate_per_s", type=Number(0, min_open=True), help="So many messages a second at most.")
 @click.option("--max-depth", type=click.IntRange(1), help="Wait while so many messages or more are in the queue.")
 @click.option("--skip-expired", is_flag=True, help="Leave out messages whose expiry has passed.")
 @click.option("--salvage", is_flag=True, help="Read what is whole in a damaged file.")
@@ -39,7 +37,9 @@ def restore(target: Target, file: Path, yes: bool, as_json: bool, verbose: bool,
     tidegate restore celery.tidegate redis://localhost:6379/0
     tidegate restore celery.tidegate --rate 200 --max-depth 10000 --yes
     """
-    found = _run(target, file, yes, wish)
+    if wish["to"] == "":
+        raise UsageError("--queue '' names no queue: leave it out, or name one (is a variable unset?)")
+    found = _run(target, file, yes, {**wish, "to": wish["to"] or ""})
     if as_json:
         from tidegate.document import document
 
@@ -59,7 +59,7 @@ def _run(target: Target, file: Path, yes: bool, wish: dict[str, Any]) -> Restore
     stopping = stopping_early() if yes else nullcontext(lambda: False)
     label = f"{'Restoring' if yes else 'Reading'} {file.name}"
     try:
-        with giving_way(), counting(label) as progress, stopping as stop:
+        with giving_way(), terminating(), counting(label) as progress, stopping as stop:
             how = relieving.How(yes=yes, timeout_s=target.timeout_s, progress=progress)
             return relieving.restore(target.address(), file, relieving.Wish(**wish), how, stop=stop)
     except KeyboardInterrupt:

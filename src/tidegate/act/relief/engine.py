@@ -13,11 +13,12 @@ from pathlib import Path
 from typing import Any
 
 from tidegate import __version__
-from tidegate.act.relief.acts import Acting, begin, claim, fields_of, kept_in
+from tidegate.act.relief.acts import Acting, begin_named, claim, fields_of, kept_in, new_id
 from tidegate.act.relief.backing import server_of
 from tidegate.act.relief.choosing import Chooser, chooser_of
 from tidegate.act.relief.filtering import ListFilter, splice
 from tidegate.act.relief.pace import MAX_STALL_MS, Pace, connecting
+from tidegate.act.relief.receiving import must_be_able_to_receive
 from tidegate.act.relief.recording import Recorder
 from tidegate.act.relief.wanted import decoded, encoded
 from tidegate.backup.header import Header
@@ -25,8 +26,9 @@ from tidegate.backup.reader import BackupReader
 from tidegate.backup.writer import BackupWriter, is_stillborn
 from tidegate.broker.address import Address
 from tidegate.broker.client import Broker, connect
-from tidegate.broker.reads import lengths
+from tidegate.broker.reads import lengths, server_time
 from tidegate.broker.relief import ASIDE, hidden_list
+from tidegate.broker.scripts import RELIEF_BEGIN
 from tidegate.broker.stream import stream_list
 from tidegate.errors import CannotLook, Refused, TidegateError
 from tidegate.facts.relief import Act, Filter, Relieved, State
@@ -78,9 +80,11 @@ def carry_out(
     began_s = time.monotonic()
     with connecting(address, timeout_s) as broker:
         keys = lists_of(broker, order.queue)
-        weight = sum(_weight(broker, key) for key in keys)
-        acting = begin(broker, order.act, order.queue, **_said(order, keys))
-        writer = _opened(acting, order, address, weight)
+        if order.act is Act.MOVE:
+            must_be_able_to_receive(broker, order.to)
+        id_ = new_id(order.act)
+        writer = _opened(broker, id_, order, sum(_weight(broker, key) for key in keys))
+        acting = _begun(broker, id_, order, keys, writer)
         with _working(address, timeout_s, acting, order, writer) as work:
             return work.done(progress, after, began_s)
 
@@ -125,7 +129,7 @@ def reopened(acting: Acting, order: Order) -> BackupWriter | None:
             raise Refused(
                 f"the backup {order.backup} is not there: put it back in its place, for it holds what was removed"
             )
-        return BackupWriter.begin(order.backup, _header(acting, order, acting.broker.address))
+        return BackupWriter.begin(order.backup, _header(acting.broker, acting.id, order))
     _must_be_its(order.backup, acting.id)
     done = {(order.queue, step): acting.number(f"done:{key}") for step, key in acting.broker.layout.lists(order.queue)}
     return BackupWriter.reopen(order.backup, done)
@@ -197,7 +201,7 @@ class Work:
         step = next(step for step, name in broker.layout.lists(order.queue) if name == key)
         depth = max(1, self._left(key))
         pace = Pace(self.bystander, order.max_stall_ms, max(element_bytes(broker, key, depth), 1.0))
-        ListFilter(
+        worked = ListFilter(
             acting=self.acting,
             key=key,
             queue=order.queue,
@@ -208,7 +212,9 @@ class Work:
             to_queue=order.to,
             to=broker.layout.list_of(order.to, step) if order.to else "",
             told=told,
-        ).run()
+            notes=self.notes,
+        )
+        worked.run()
         self.worst_s = max(self.worst_s, pace.worst_s)
 
     def _left(self, key: str) -> int:
@@ -259,13 +265,18 @@ def _working(
         chooser = chooser_of(order.wanted, now_s, order.arrival_per_s)
         with connecting(address, timeout_s) as bystander:
             yield Work(acting, order, recorder, bystander, chooser)
-    except CannotLook:
-        raise
+    except CannotLook as error:
+        raise type(error)(f"{error}; {_half_done(acting.id)}") from error
     except BaseException:
         _stopped(address, timeout_s, acting, order)
         raise
     finally:
         recorder.close()
+
+
+def _half_done(id_: str) -> str:
+    again = f"tidegate relief resume {id_}, or rollback, when the server is back"
+    return f"{id_} is half done, and each message in one place: {again}"
 
 
 def _stopped(address: Address, timeout_s: float, acting: Acting, order: Order) -> None:
@@ -290,17 +301,25 @@ def whole_again(acting: Acting, queue: str, pace: Pace) -> None:
             splice(acting, key, queue, pace, "")
 
 
-def _opened(acting: Acting, order: Order, address: Address, weight: float) -> BackupWriter | None:
-    """The new backup; where it can't be made, the act is over before anything was touched."""
-    if order.to:
-        bind(acting.broker, order.to)
+def _opened(broker: Broker, id_: str, order: Order, weight: float) -> BackupWriter | None:
+    """The new backup, made before anything is touched; a fifth of the queue's weight has to have room."""
     if order.backup is None:
         return None
+    return BackupWriter.begin(order.backup, _header(broker, id_, order), int(weight / 5))
+
+
+def _begun(broker: Broker, id_: str, order: Order, keys: Sequence[str], writer: BackupWriter | None) -> Acting:
+    """The act, on record; where it can't be, its file goes again."""
     try:
-        return BackupWriter.begin(order.backup, _header(acting, order, address), int(weight / 5))
+        acting = begin_named(broker, order.act, order.queue, id_, RELIEF_BEGIN, _said(order, keys))
     except BaseException:
-        acting.end(State.ROLLED_BACK)
+        if writer is not None:
+            writer.close()
+            writer.path.unlink(missing_ok=True)
         raise
+    if order.to:
+        bind(broker, order.to)
+    return acting
 
 
 def bind(broker: Broker, queue: str) -> None:
@@ -309,15 +328,15 @@ def bind(broker: Broker, queue: str) -> None:
     broker.ask(("SADD", broker.layout.binding(queue), f"{queue}{separator}{separator}{queue}"))
 
 
-def _header(acting: Acting, order: Order, address: Address) -> Header:
+def _header(broker: Broker, id_: str, order: Order) -> Header:
     return Header(
         queue=order.queue,
         act=order.act.value,
-        id=acting.id,
-        created_s=acting.number("started_ms") / 1000,
-        url=address.shown,
-        server=server_of(acting.broker),
-        prefix=address.layout.prefix,
+        id=id_,
+        created_s=server_time(broker),
+        url=broker.address.shown,
+        server=server_of(broker),
+        prefix=broker.layout.prefix,
         wanted=encoded(order.wanted),
         written_by=__version__,
     )

@@ -30,6 +30,9 @@ _CHUNKS = 8
 #: What stands in a message that the gate guards.
 _GUARDED = b'"tidegate"'
 
+#: A list that held so many and is gone at the next step was not emptied by workers.
+_VANISHED = "{:,} messages that stayed were in {!r}, which is gone: somebody deleted or renamed it meanwhile"
+
 Told = Callable[[int], None]
 
 
@@ -92,7 +95,11 @@ class ListFilter:
             f"{hashlib.sha1(element, usedforsecurity=False).hexdigest()}{flag:d}"
             for element, flag in zip(oldest, choice.flags, strict=True)
         )
-        word = self.acting.run(RELIEF_SWAP, self.key, self.queue, len(oldest), decided)[0]
+        word, *found = self.acting.run(RELIEF_SWAP, self.key, self.queue, len(oldest), decided)
+        if word == "swapped" and choice.undecodable:
+            kept = [element for element, flag in zip(oldest, choice.flags, strict=True) if not flag]
+            odd = self.chooser.choose(kept[len(kept) - found[1] :], 0, self._depth(self._aside)).undecodable
+            self.acting.note(undecodable=self.acting.number("undecodable") + odd)
         if word == "taken":
             raise Refused(
                 f"{hidden_list(self._prefix, ASIDE, self.key)} is there already, of an act that nothing is known of: "
@@ -136,22 +143,24 @@ class ListFilter:
     def _apply(self, portion: Portion, left: int) -> int:
         """How many are left set aside afterwards."""
         for chunk in portion.chunks:
-            word, found = self._step(chunk, left)
+            word, found, missed = self._step(chunk, left)
             if word == "changed":
                 raise Refused(
                     f"somebody else changed {self._aside}: {left:,} messages were expected there, {found:,} came. "
                     f"Nothing more was done; tidegate relief resume {self.acting.id} goes on with what is there"
                 )
             left = found
+            if missed:
+                self.notes.append(_VANISHED.format(missed, self.key))
             self.told(len(chunk.flags))
         return left
 
-    def _step(self, chunk: Chunk, left: int) -> tuple[str, int]:
+    def _step(self, chunk: Chunk, left: int) -> tuple[str, int, int]:
         moved = [addressed(element, self.to_queue) for element in chunk.go] if self.to else []
         weight = sum(map(len, chunk.go))
         arguments = [self.key, self.queue, left, chunk.flags, self.to, weight, chunk.undecodable, *moved]
-        word, found = self._paced(RELIEF_STEP, arguments)
-        return word, int(found)
+        word, found, *missed = self._paced(RELIEF_STEP, arguments)
+        return word, int(found), int(missed[0]) if missed else 0
 
     def _paced(self, script: Any, arguments: Sequence[Any]) -> list[Any]:
         return paced(self.acting, self.pace, script, arguments)

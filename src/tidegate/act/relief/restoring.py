@@ -16,17 +16,16 @@ from tidegate.act.relief.engine import bind
 from tidegate.act.relief.filtering import paced
 from tidegate.act.relief.flowing import Flow
 from tidegate.act.relief.pace import MAX_STALL_MS, Pace
+from tidegate.act.relief.receiving import must_be_able_to_receive
 from tidegate.act.relief.sifting import Sieve, tags_in
 from tidegate.backup.batch import Batch
 from tidegate.backup.reader import BackupReader
 from tidegate.broker.address import Address
 from tidegate.broker.client import Broker, Refusal, as_text, connect
-from tidegate.broker.reads import lengths
 from tidegate.broker.scripts import RELIEF_FEED
-from tidegate.errors import CannotLook, NotAQueue, Refused, TidegateError, UsageError
+from tidegate.errors import CannotLook, Refused, TidegateError, UsageError
 from tidegate.facts.backups import Restored
 from tidegate.facts.relief import Act, Relieved, Selected, State
-from tidegate.facts.unknown import known
 from tidegate.observe.census import Counting
 from tidegate.units import count, plural
 
@@ -61,7 +60,7 @@ def look_at(
     with BackupReader.open(path, salvage=wish.salvage) as reader, connect(address, timeout_s) as broker:
         source = _source(reader, path, wish)
         to = wish.to or source
-        _must_be_a_queue(broker, to)
+        must_be_able_to_receive(broker, to)
         sieve, counting, found = _sieve(broker, to, wish), Counting(time.time()), Counter[str]()
         total = reader.count_of(source)
         for batch in _of(reader, source):
@@ -103,7 +102,7 @@ def put_back(
     with BackupReader.open(path, salvage=wish.salvage) as reader:
         source = _source(reader, path, wish)
         with connect(address, timeout_s) as broker:
-            _must_be_a_queue(broker, wish.to or source)
+            must_be_able_to_receive(broker, wish.to or source)
             acting = begin(broker, Act.RESTORE, wish.to or source, **_said(wish, path, source, reader))
             return _Restoring(acting, reader, replace(wish, source=source), stop).done(address, timeout_s, progress)
 
@@ -286,12 +285,6 @@ def _found(id_: str, said: Mapping[str, str]) -> Restored:
         left=numbers["messages"] - numbers["passed"],
         dry_run=False,
     )
-
-
-def _must_be_a_queue(broker: Broker, queue: str) -> None:
-    for depth in lengths(broker, [key for _, key in broker.layout.lists(queue)]):
-        if not known(depth):
-            raise NotAQueue(f"{queue!r} is no queue: {depth.why}") if "list" in depth.why else CannotLook(depth.why)
 
 
 def _interrupted(address: Address, timeout_s: float, acting: Acting) -> None:

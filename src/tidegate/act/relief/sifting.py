@@ -8,7 +8,7 @@ from tidegate.broker.bodies import ODD
 from tidegate.broker.client import Broker, Refusal, as_text
 from tidegate.broker.envelope import epoch
 from tidegate.broker.narrow import narrow_decoder
-from tidegate.broker.outside import open_outside
+from tidegate.broker.outside import read as read_outside
 from tidegate.broker.stream import stream_list
 from tidegate.errors import CannotLook
 from tidegate.facts.message import Undecodable
@@ -95,7 +95,8 @@ def _reader() -> Outsides:
         try:
             return narrow(element)
         except ODD:
-            outside = open_outside(element)
+            # Also of a task whose body stays closed the outside says enough.
+            outside = read_outside(element)
             return None if isinstance(outside, Undecodable) else outside
 
     return read

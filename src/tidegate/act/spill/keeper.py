@@ -18,7 +18,7 @@ from tidegate.broker.client import Broker, Refusal, as_text, connect
 from tidegate.broker.reads import lengths
 from tidegate.broker.scripts import KEEP_LEASE, KEEP_LEAVE, Argument, run_by
 from tidegate.broker.spilled import side_list
-from tidegate.errors import CannotLook, TidegateError
+from tidegate.errors import BadStore, CannotLook, TidegateError
 from tidegate.facts.spilled import KeeperSeen, KeptSeen
 from tidegate.facts.unknown import known
 from tidegate.observe.keyspace import discover
@@ -49,7 +49,7 @@ class Keeper:
         say: Said = lambda text: None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        _made(directory)
         self.store = Store.open(directory / FILE, most_bytes)
         self.acts = False
         self._address, self._timeout_s = address, timeout_s
@@ -217,6 +217,15 @@ class Keeper:
         if text not in self._said:
             self._said.add(text)
             self._say(text)
+
+
+def _made(directory: Path) -> None:
+    try:
+        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise BadStore(
+            f"{directory} can't be made ({error.strerror}): name a directory that this user may write to"
+        ) from error
 
 
 def _shown(said: object) -> str:

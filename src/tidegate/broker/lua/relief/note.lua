@@ -12,7 +12,7 @@ relief.lives(key)
 if ARGV[4] == "1" then
   redis.call("HSET", key, "ended_ms", string.format("%.0f", relief.now_ms()))
   for _, field in ipairs(redis.call("HKEYS", key)) do
-    if string.sub(field, 1, 7) == "marker:" then redis.call("HDEL", key, field) end
+    if string.sub(field, 1, 7) == "marker:" or string.sub(field, 1, 5) == "held:" then redis.call("HDEL", key, field) end
   end
   local queue = redis.call("HGET", key, "queue") or ""
   if redis.call("GET", relief.holder(prefix, queue)) == id then redis.call("DEL", relief.holder(prefix, queue)) end

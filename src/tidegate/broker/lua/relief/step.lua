@@ -4,9 +4,10 @@
 --      and is guarded by the gate
 --      8 the list that gets what goes ("" for none) · 9 bytes that go · 10 how many of them can't be read
 --      11… what goes, as it is to be pushed to that list
--- Answer {"stepped", how many are aside} · {"changed", how many are aside} · {"gone"} · {"fenced", process}
+-- Answer {"stepped", how many are aside, how many were in the list and are gone with it (0)} · {"changed", how many are aside} · {"gone"} · {"fenced", process}
 
 local STAYS, GUARDED = 48, 50
+local VANISHED = 1000 -- so many are not taken between two steps
 
 local prefix, list, queue, expected, flags, target = ARGV[1], ARGV[4], ARGV[5], tonumber(ARGV[6]), ARGV[7], ARGV[8]
 local key, aside = relief.act(prefix, ARGV[2]), relief.hidden(prefix, "aside", list)
@@ -37,7 +38,10 @@ for at, element in ipairs(relief.oldest(aside, #flags)) do
     if flag == GUARDED then guarded[#guarded + 1] = element end
   end
 end
+local held, missed = tonumber(redis.call("HGET", key, "held:" .. list) or "0"), 0
+if held >= VANISHED and redis.call("EXISTS", list) == 0 then missed = held end
 relief.append(prefix, key, list, stay)
+redis.call("HSET", key, "held:" .. list, redis.call("LLEN", list))
 if target ~= "" then
   local moved = {}
   for at = 11, #ARGV do moved[#moved + 1] = ARGV[at] end
@@ -53,4 +57,4 @@ redis.call("HINCRBY", key, "removed_bytes", ARGV[9])
 redis.call("HINCRBY", key, "undecodable", ARGV[10])
 redis.call("HINCRBY", key, "done:" .. list, #flags)
 if #stay > 0 then pcall(ring, prefix, queue) end
-return { "stepped", found - #flags }
+return { "stepped", found - #flags, missed }
