@@ -10,7 +10,7 @@ from tidegate.act.relief.putting import rollback, undo
 from tidegate.backup.reader import BackupReader
 from tidegate.broker.address import parse_address
 from tidegate.broker.client import connect
-from tidegate.errors import Refused
+from tidegate.errors import NotAQueue, Refused, UsageError
 from tidegate.facts.relief import Act, Filter, State
 
 
@@ -194,21 +194,23 @@ def test_somebody_who_deletes_what_is_set_aside_is_noticed_and_the_rest_can_be_r
     assert hidden(redis_client) == []
 
 
-def test_a_queue_that_is_deleted_meanwhile_costs_only_what_was_in_it(broker_url, redis_client, backup, monkeypatch):
-    before = push(redis_client, mixed(4000))
-    real, calls = filtering.paced, []
+@pytest.mark.parametrize("many", [500, 6000])
+def test_a_queue_that_is_deleted_meanwhile_costs_only_what_was_in_it_and_is_said(
+    many, broker_url, redis_client, backup, monkeypatch
+):
+    before, real, deleted = push(redis_client, mixed(many)), filtering.paced, []
 
     def meddled(*call):
-        calls.append(call)
-        if len(calls) == 2:
-            redis_client.delete(QUEUE)
+        if not deleted and redis_client.llen(QUEUE) >= 1000:
+            deleted.append(redis_client.delete(QUEUE))
         return real(*call)
 
     monkeypatch.setattr(filtering, "paced", meddled)
-    purge(broker_url, backup)
+    done = purge(broker_url, backup)
     left = held(redis_client)
     assert left == of(before, FRESH)[-len(left) :]
     assert in_backup(backup) == of(before, OLD)
+    assert any("somebody deleted or renamed it" in note for note in done.notes) is bool(deleted) is (many == 6000)
 
 
 def test_an_emptied_server_is_said(broker_url, redis_client, backup, monkeypatch):
@@ -216,6 +218,32 @@ def test_an_emptied_server_is_said(broker_url, redis_client, backup, monkeypatch
     with monkeypatch.context() as patch, pytest.raises(Refused, match="was the server emptied"):
         patch.setattr(filtering, "paced", lambda *call, real=filtering.paced: redis_client.flushdb() and real(*call))
         purge(broker_url, backup)
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["", "unacked", "unacked_index", "_kombu.binding.celery", "tidegate:relief:1:aside:celery", "celery\x06\x163"],
+)
+def test_no_message_is_moved_where_no_queue_can_be(name, broker_url, redis_client):
+    before = push(redis_client, mixed(5))
+    with pytest.raises(UsageError, match="is no name for a queue"):
+        carry_out(parse_address(broker_url), Order(queue=QUEUE, act=Act.MOVE, to=name, wanted=Filter(tasks=("*",))))
+    assert held(redis_client) == before
+    assert redis_client.keys("tidegate:*") == []
+
+
+def test_a_key_that_is_no_list_gets_nothing_and_nothing_is_touched(broker_url, redis_client):
+    before = push(redis_client, mixed(5))
+    redis_client.set("text", "x")
+    with pytest.raises(NotAQueue, match="is no list, but a string"):
+        carry_out(parse_address(broker_url), Order(queue=QUEUE, act=Act.MOVE, to="text", wanted=Filter(tasks=("*",))))
+    assert held(redis_client) == before
+
+
+def test_what_can_t_be_read_is_counted_wherever_it_stands(broker_url, redis_client, backup):
+    push(redis_client, [b"odd", *mixed(2000), b"odd"])
+    done = purge(broker_url, backup)
+    assert (done.undecodable, done.scanned) == (2, 2002)
 
 
 def test_an_empty_filter_and_the_queue_itself_are_refused_before_anything_is_touched(broker_url, redis_client, backup):

@@ -106,6 +106,21 @@ def test_what_waits_or_is_with_a_worker_is_not_put_in_twice(broker_url, redis_cl
     assert (again.restored, again.there) == (0, 100)
 
 
+def test_neither_are_tasks_whose_body_stays_closed(broker_url, redis_client, file):
+    closed = json.loads(message(OLD, 1))
+    closed["headers"], closed["content-type"], closed["body"] = {}, "application/x-python-serialize", "gASVAAA="
+    before = push(redis_client, [json.dumps(closed).encode()])
+    relieving.backup(parse_address(broker_url), QUEUE, file)
+    assert (restore(broker_url, file).there, held(redis_client)) == (1, before)
+
+
+@pytest.mark.parametrize("name", ["unacked", "tidegate:journal", f"{QUEUE}\x06\x163"])
+def test_nothing_goes_where_no_queue_can_be(name, broker_url, redis_client, file):
+    with pytest.raises(UsageError, match="is no name for a queue"):
+        restore(broker_url, written(file, mixed(3)), to=name)
+    assert redis_client.keys("*") == []
+
+
 def test_into_another_queue_only_the_address_inside_differs(broker_url, redis_client, file):
     back = [*mixed(20), b"not a message"]
     restore(broker_url, written(file, back, back[:3]), to=OTHER)

@@ -1,6 +1,8 @@
 """Purge, move, dedupe and the acts on record, as an operator runs them on a real server."""
 
 import json
+import os
+import signal
 import threading
 import time
 from pathlib import Path
@@ -210,6 +212,22 @@ def test_ctrl_c_in_the_middle_leaves_an_act_that_is_ended_by_hand(filled, broker
     assert f"{row['id']} was interrupted" in call("relief", "list", broker_url).shown
     assert counted(call("relief", "resume", row["id"], broker_url, "--yes", "--json")) == (9, 6, 3)
     assert tags(filled, "celery") == ["p1", "p3", "p5"]
+
+
+def test_sigterm_ends_it_as_ctrl_c_does(filled, broker_url, monkeypatch):
+    monkeypatch.setattr(Recorder, "seal", lambda *_, **__: os.kill(os.getpid(), signal.SIGTERM))
+    ran = call("purge", "celery", broker_url, "--task", FLUSH, "--yes")
+    assert ran.code == 130
+    assert "is half done: tidegate relief resume purge-" in ran.said
+    assert not filled.keys("tidegate:relief:1:aside:*")
+
+
+@pytest.mark.parametrize(
+    "words", [("--task", ""), ("--task", "*", "--max-stall-ms", "nan"), ("--older-than", "nan")], ids=" ".join
+)
+def test_what_means_nothing_is_no_filter(words, filled, broker_url):
+    assert call("purge", "celery", broker_url, *words, "--yes").code == 2
+    assert not filled.keys("tidegate:*")
 
 
 def test_ctrl_c_in_a_dry_run_changed_nothing(filled, broker_url, monkeypatch):
