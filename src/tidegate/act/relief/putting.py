@@ -5,6 +5,7 @@ They are gathered in a list of their own, and then go before everything in one s
 
 import time
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from tidegate.act.relief.acts import Acting, begin, claim, fields_of, row_of
@@ -18,6 +19,7 @@ from tidegate.broker.relief import BACK, hidden_list, key_of
 from tidegate.broker.scripts import RELIEF_FRONT, RELIEF_GATHER
 from tidegate.errors import Refused
 from tidegate.facts.relief import Act, Relieved, State
+from tidegate.facts.unknown import known
 
 _PORTION, _PORTION_BYTES = 500, 1 << 20
 
@@ -31,6 +33,7 @@ def rollback(address: Address, id_: str, *, timeout_s: float = 5.0, progress: Pr
     with connecting(address, timeout_s) as broker, connecting(address, timeout_s) as bystander:
         acting = claim(broker, id_)
         order, pace = order_of(fields_of(broker, id_)), Pace(bystander, MAX_STALL_MS, 1024.0)
+        aside = row_of(broker, id_).aside
         if acting.field("stage") != ROLLING:
             whole_again(acting, order.queue, pace)
             writer = reopened(acting, order)
@@ -40,7 +43,8 @@ def rollback(address: Address, id_: str, *, timeout_s: float = 5.0, progress: Pr
             acting.note(stage=ROLLING)
         notes = _put_back(acting, order, pace, progress)
         acting.end(State.ROLLED_BACK)
-        return _result(acting, order, began_s, pace, notes)
+        back = _result(acting, order, began_s, pace, notes)
+        return replace(back, kept=back.kept + (aside if known(aside) else 0))
 
 
 def undo(address: Address, id_: str, *, timeout_s: float = 5.0, progress: Progress | None = None) -> Relieved:
@@ -48,9 +52,8 @@ def undo(address: Address, id_: str, *, timeout_s: float = 5.0, progress: Progre
     with connecting(address, timeout_s) as broker:
         done = row_of(broker, id_)
         if done.act not in (Act.PURGE, Act.DEDUPE):
-            raise Refused(
-                f"{id_} removed nothing: only a purge or a dedupe can be undone. {_back_again(done.queue, done.to)}"
-            )
+            back = _back_again(done.queue, done.to)
+            raise Refused(f"{id_} removed nothing: only a purge or a dedupe can be undone. {back}".rstrip())
         if done.state is not State.DONE:
             raise Refused(f"{id_} is {done.state.value.replace('_', ' ')}: only what is done can be undone")
         if done.backup is None or not Path(done.backup).exists():
