@@ -85,7 +85,9 @@ def messages():
     return [Told(key="") for _ in range(6)]
 
 
-def test_a_worker_gets_what_came_back_and_nothing_newer_before_the_disk_gave_the_rest(broker_url, redis_client, messages):
+def test_a_worker_gets_what_came_back_and_nothing_newer_before_the_disk_gave_the_rest(
+    broker_url, redis_client, messages
+):
     redis_client.lpush(FRONT, *[m.element for m in messages[:2]])
     redis_client.lpush("tidegate:gate:1:spill:q", *[m.element for m in messages[4:]])
     redis_client.hset(KEPT, mapping={"store": "s", "taken": 4, "fed": 2})

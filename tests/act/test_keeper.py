@@ -1,5 +1,6 @@
 """The spill keeper on a real server: what is over the bound waits on disk, and comes back in its order, each message once."""
 
+import json
 import subprocess
 import sys
 import time
@@ -96,6 +97,7 @@ def test_two_keepers_never_both_act_and_the_second_takes_over_when_the_first_end
     assert one.turn()
     assert not other.turn()
     assert "another keeper acts" in other.said[0]
+    assert json.loads(redis_client.get(KEEPER))["store"] == one.store.id
     one.close()
     assert other.turn()
 
