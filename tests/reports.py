@@ -50,7 +50,8 @@ def a_task_report(**changes):
 def a_queue_gated(**changes):
     facts = {
         "name": "celery", "depth": 85, "bytes": 68_000, "max_length": 100, "max_length_bytes": None,
-        "overflow": "drop-head", "share": 0.85, "spilled": 0, "on_disk": 0, "dead_letter": None, "dead_letters": None,
+        "overflow": "drop-head", "share": 0.85, "spilled": 0, "on_disk": 0, "disk": "", "disk_full": False,
+        "dead_letter": None, "dead_letters": None,
         "counts": {"dropped_head": 12, "overlap_skipped": 412}, "counted_now": {},
     }  # fmt: skip
     return QueueGated(**facts | changes)

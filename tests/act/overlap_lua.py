@@ -290,7 +290,8 @@ def _earlier(place: dict[str, Any], ms: int) -> dict[str, Any]:
         name: place[name] - ms for name in ("at", "changed", "seen", "glanced", "replaced", "missing") if name in place
     }
     score = {"score": repr(float(place["score"]) - ms / 1000)} if "score" in place else {}
-    return place | times | score
+    apart = {name: _earlier(place[name], ms) for name in ("aside", "front", "spill") if name in place}
+    return place | times | score | apart
 
 
 def _earlier_in_firing(at: bytes, value: str, ms: int) -> str:

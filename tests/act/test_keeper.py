@@ -1,5 +1,6 @@
 """The spill keeper on a real server: what is over the bound waits on disk, and comes back in its order, each message once."""
 
+import json
 import subprocess
 import sys
 import time
@@ -10,6 +11,7 @@ from relief_desk import QUEUE, push
 from tidegate.act.spill import keeping
 from tidegate.act.spill.keeper import Keeper
 from tidegate.broker.address import parse_address
+from tidegate.broker.scripts import EMPTY
 from tidegate.errors import BadStore
 
 SIDE, FRONT, KEPT = (f"tidegate:gate:1:{kind}:{QUEUE}" for kind in ("spill", "front", "kept"))
@@ -95,6 +97,7 @@ def test_two_keepers_never_both_act_and_the_second_takes_over_when_the_first_end
     assert one.turn()
     assert not other.turn()
     assert "another keeper acts" in other.said[0]
+    assert json.loads(redis_client.get(KEEPER))["store"] == one.store.id
     one.close()
     assert other.turn()
 
@@ -149,6 +152,29 @@ def test_a_purge_of_the_queue_takes_what_is_on_disk_with_it(keeper, redis_client
     one.turn()
     assert taken(redis_client, one) == numbers(500, 700)
     assert "was purged" in one.said[-1]
+
+
+def test_a_purge_while_the_keeper_reads_its_disk_brings_nothing_back(keeper, redis_client, monkeypatch):
+    one = keeper()
+    spill(redis_client, numbers(0, 400))
+    one.turn()
+    redis_client.delete(FRONT)
+    read, purged = one.store.oldest, []
+
+    def read_and_then_purged(*arguments):
+        piece = read(*arguments)
+        if not purged:
+            purged.append(EMPTY.run(redis_client, [], ["", QUEUE]))
+        return piece
+
+    monkeypatch.setattr(one.store, "oldest", read_and_then_purged)
+    for _ in range(3):
+        one.turn()
+    assert purged == [400 - 60]
+    assert not redis_client.exists(FRONT)
+    spill(redis_client, numbers(500, 700))
+    one.turn()
+    assert taken(redis_client, one) == numbers(500, 700)
 
 
 def test_a_disk_that_holds_as_much_as_it_may_leaves_the_rest_in_redis_and_says_so(keeper, redis_client):

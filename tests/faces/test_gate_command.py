@@ -45,6 +45,16 @@ def test_what_could_not_be_seen_is_a_question_mark_and_what_is_not_there_a_dash(
     assert "the gate is not in use" in printed(a_gate_status(gate=a_gate_report(in_use=False, marks=(), firings=())))
 
 
+def test_a_status_says_whose_disk_has_what_spilled_who_keeps_it_and_where_it_is_full():
+    spilled = a_queue_gated(spilled=900, on_disk=700, disk="one:/disk", disk_full=True)
+    text = printed(a_gate_status(gate=a_gate_report(spilled, keeper="one:/disk")))
+    assert "on disk: one:/disk." in text
+    assert "spill keeper: one:/disk." in text
+    assert "disk full: celery." in text
+    assert "spill keeper: none acts." in printed(a_gate_status(gate=a_gate_report(spilled)))
+    assert "keeper" not in printed(a_gate_status())
+
+
 @pytest.mark.parametrize("width", [40, 80, 200])
 def test_no_number_is_cut_however_narrow_the_terminal_is(width):
     text = printed(a_gate_status(gate=a_gate_report(a_queue_gated(depth=8_500_000, max_length=10_000_000))), width)

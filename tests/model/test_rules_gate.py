@@ -185,6 +185,12 @@ def kept(keeper, **side):
         remedy="tidegate keep --dir '/var/tide gate'",
     ),
     Row(
+        "one keeps, and they are on the disk of another",
+        kept("two:/disk", spilled=70_000, on_disk=60_000, where="one:/disk", elsewhere=60_000, elsewhere_at="one:/disk"),
+        CRITICAL, ["60,000 messages of celery wait on the disk of one", "two:/disk, has another one"],
+        {"on_disk": 60_000, "keeper": "two:/disk"}, remedy="End that keeper, and on one: tidegate keep --dir /disk",
+    ),
+    Row(
         "it takes no more", kept("one:/disk", spilled=9, on_disk=5, disk_full=True), WARNING, ["takes no more"],
         remedy="--max-bytes",
     ),

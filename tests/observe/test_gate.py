@@ -169,3 +169,33 @@ def test_a_user_who_may_not_read_hashes_is_told_so(broker_url, valkey, redis_cli
     assert gate.in_use is True
     assert not any(map(known, (gate.counts, gate.marks, gate.firings, gate.workers, gate.marks_total)))
     assert "ACL SETUSER blind +hscan" in gate.counts.why or "may not run HSCAN" in gate.counts.why
+
+
+def test_what_waits_on_a_disk_is_counted_with_where_it_is_and_whether_the_keeper_that_acts_has_that_disk(
+    look, redis_client
+):
+    redis_client.hset(SPACE + "counts", "spilled|celery", 9)
+    redis_client.lpush(SPACE + "spill:celery", "{}", "{}")
+    redis_client.lpush(SPACE + "front:celery", "{}")
+    redis_client.hset(
+        SPACE + "kept:celery", mapping={"store": "s1", "where": "one:/a", "taken": 9, "fed": 2, "forget": 3, "full": 1}
+    )
+    redis_client.hset(SPACE + "kept:celery\x06\x163", mapping={"store": "s2", "where": "two:/a", "taken": 5, "fed": 1})
+    side = look("celery")[0].sides["celery"]
+    assert (side.spilled, side.on_disk, side.where, side.disk_full) == (3 + 6 + 4, 6 + 4, "one:/a", True)
+    redis_client.set(SPACE + "keeper", json.dumps({"node": "two", "dir": "/a", "store": "s2"}))
+    gate, _ = look("celery")
+    side = gate.sides["celery"]
+    assert (gate.keeper, side.elsewhere, side.elsewhere_at) == ("two:/a", 6, "one:/a")
+
+
+@pytest.mark.parametrize("said", ['{"node": "one", "dir": "/a"}', "[]", "x", '{"node": "a", "dir": "/", "store": 7}'])
+def test_whoever_keeps_without_saying_which_disk_is_taken_for_the_right_one_or_shown_as_another(
+    look, redis_client, said
+):
+    redis_client.hset(SPACE + "counts", "spilled|celery", 9)
+    redis_client.hset(SPACE + "kept:celery", mapping={"store": "s1", "where": "one:/a", "taken": 9, "fed": 2})
+    redis_client.set(SPACE + "keeper", said)
+    gate, _ = look("celery")
+    assert gate.sides["celery"].elsewhere == (7 if "store" in said else 0)
+    assert known(gate.keeper)

@@ -2,7 +2,7 @@
 
 tidegate:gate:1:front:<list>   list    what came back from the disk and enters next
 tidegate:gate:1:kept:<list>    hash    store (id), where, taken, fed (numbers; on disk is what is between), full, forget
-tidegate:gate:1:keeper         string  JSON of the keeper that lives; expires 5 s after its last word
+tidegate:gate:1:keeper         string  JSON of the keeper that acts, its `store` among it; expires 5 s after its last word
 """
 
 from collections.abc import Sequence
@@ -27,6 +27,15 @@ def side_list(prefix: str, list_key: str) -> str:
 
 
 @dataclass(frozen=True, slots=True)
+class Disk:
+    """One store: its id, the machine and directory it was first used in, and how many messages of a queue are on it."""
+
+    store: str
+    where: str
+    messages: int
+
+
+@dataclass(frozen=True, slots=True)
 class OnDisk:
     """What the server knows of a queue's messages on a keeper's disk, and of those that came back and are not in yet."""
 
@@ -34,6 +43,7 @@ class OnDisk:
     in_front: int = 0
     where: str = ""
     full: bool = False
+    disks: tuple[Disk, ...] = ()
 
 
 def on_disk(broker: Broker, queues: Sequence[str]) -> dict[str, Maybe[OnDisk]]:
@@ -51,7 +61,7 @@ def keeper_said(broker: Broker) -> Maybe[str | None]:
 
 def _of_queue(broker: Broker, queue: str) -> Maybe[OnDisk]:
     prefix, keys = broker.layout.prefix, [broker.layout.list_of(queue, step) for step in PRIORITY_STEPS]
-    fields = ("taken", "fed", "forget", "where", "full")
+    fields = ("taken", "fed", "forget", "store", "where", "full")
     answers = batched(broker, [("HMGET", beside(prefix, KEPT, key), *fields) for key in keys])
     refusal = next((answer for answer in answers if isinstance(answer, Refusal)), None)
     if refusal is not None:
@@ -61,12 +71,18 @@ def _of_queue(broker: Broker, queue: str) -> Maybe[OnDisk]:
     if unknown is not None and not known(unknown):
         return unknown
     said = [[as_text(part) if part is not None else "" for part in answer] for answer in answers]
+    disks = [disk for disk in (_disk(*parts) for *parts, _ in said) if disk.messages]
     return OnDisk(
-        messages=sum(max(0, _number(taken) - max(_number(fed), _number(gone))) for taken, fed, gone, _, _ in said),
+        messages=sum(disk.messages for disk in disks),
         in_front=sum(depth for depth in fronts if known(depth)),
-        where=next((where for *_, where, _ in said if where), ""),
+        where=next((disk.where for disk in disks), ""),
         full=any(full for *_, full in said),
+        disks=tuple(disks),
     )
+
+
+def _disk(taken: str, fed: str, forget: str, store: str, where: str) -> Disk:
+    return Disk(store, where, max(0, _number(taken) - max(_number(fed), _number(forget))))
 
 
 def _number(text: str) -> int:

@@ -161,9 +161,20 @@ def _lines(gate: GateReport) -> list[str]:
     lines = []
     if known(memory.ceiling_bytes) and memory.ceiling_bytes is not None and known(memory.used_bytes):
         lines.append(f"memory: {size(memory.used_bytes)} used, the ceiling is {size(memory.ceiling_bytes)}.")
+    lines += _of_disk(gate)
     if known(gate.opened) and gate.opened:
         lines.append(f"opened: {_listed(gate.opened)}.")
     return lines
+
+
+def _of_disk(gate: GateReport) -> list[str]:
+    """Who keeps spilled messages, where anybody does or has; and whose disk takes no more."""
+    disks = sorted({queue.disk for queue in gate.queues if known(queue.disk) and queue.disk})
+    full = [queue.name for queue in gate.queues if known(queue.disk_full) and queue.disk_full]
+    lines = [f"on disk: {', '.join(disks)}."] if disks else []
+    if known(gate.keeper) and (gate.keeper or disks):
+        lines.append(f"spill keeper: {gate.keeper or 'none acts'}.")
+    return [*lines, f"disk full: {', '.join(full)}."] if full else lines
 
 
 def _listed(counts: Mapping[str, int]) -> str:

@@ -74,13 +74,16 @@ class WorkerGated:
 class SideSeen:
     """What stands beside one queue: spilled messages, and those in its dead-letter queue (None: it has none).
 
-    Of `spilled` so many are `on_disk`, `where` says on whose; `disk_full`: that disk may take no more.
+    Of `spilled` so many are `on_disk`, `where` says on whose; `disk_full`: that disk may take no more. Of those on disk
+    the keeper that acts has not got the disk of `elsewhere`; `elsewhere_at` says whose that is.
     """
 
     spilled: Maybe[int]
     on_disk: Maybe[int] = 0
     where: str = ""
     disk_full: bool = False
+    elsewhere: int = 0
+    elsewhere_at: str = ""
     dead_letter: str = ""
     dead_letters: Maybe[int | None] = None
 
@@ -111,7 +114,7 @@ class GateSeen:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class QueueGated:
     """One queue and its bound. `share` is the fuller of its two limits, None where it has none; of `spilled` so many are
-    `on_disk`.
+    `on_disk`, on `disk` (`node:directory`, "" for none), which takes no more where it is `disk_full`.
 
     `counts` are by outcome since the gate came into use, `counted_now` those within the window.
     """
@@ -125,6 +128,8 @@ class QueueGated:
     share: Maybe[float | None]
     spilled: Maybe[int]
     on_disk: Maybe[int]
+    disk: Maybe[str] = ""
+    disk_full: Maybe[bool] = False
     dead_letter: Maybe[str | None]
     dead_letters: Maybe[int | None]
     counts: Maybe[Mapping[str, int]]

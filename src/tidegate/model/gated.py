@@ -40,6 +40,7 @@ def _queue(gate: GateSeen, queue: QueueSeen) -> QueueGated:
     side = gate.sides.get(queue.name, _NOTHING)
     length, size, overflow = _bound(gate, queue.name)
     named = side.dead_letter or None
+    on_disk = side.on_disk if known(gate.in_use) else gate.in_use
     return QueueGated(
         name=queue.name,
         depth=queue.depth,
@@ -49,7 +50,9 @@ def _queue(gate: GateSeen, queue: QueueSeen) -> QueueGated:
         overflow=overflow,
         share=_fuller(_share(queue.depth, length), _share(queue.bytes, size)),
         spilled=side.spilled if known(gate.in_use) else gate.in_use,
-        on_disk=side.on_disk if known(gate.in_use) else gate.in_use,
+        on_disk=on_disk,
+        disk=side.where if known(on_disk) else on_disk,
+        disk_full=side.disk_full if known(on_disk) else on_disk,
         dead_letter=named,
         dead_letters=side.dead_letters,
         counts=_of(gate.counts, queue.name),

@@ -48,6 +48,7 @@ def see_gate(broker: Broker, queues: Sequence[str], settings: Maybe[GateSettings
         return GateSeen(in_use=used, settings=settings)
     counts: Maybe[Counts] = _counts(broker) if used else {}
     dead = _dead_letter_queues(queues, settings, counts)
+    keeper, store = _keeper(broker) if used else (None, "")
     nodes = keys.fields_of(broker, keys.NODES) if used else {}
     marks, unreadable = _marks(broker, nodes) if used else ((), 0)
     return GateSeen(
@@ -55,14 +56,14 @@ def see_gate(broker: Broker, queues: Sequence[str], settings: Maybe[GateSettings
         settings=settings,
         counts=counts,
         counts_before=was.counts,
-        sides=_sides(broker, queues, dead, used),
+        sides=_sides(broker, queues, dead, used, store),
         spilled_before=was.spilled,
         marks=marks,
         marks_total=keys.size_of(broker, keys.MARKS) if used else 0,
         unreadable=unreadable,
         firings=_firings(broker) if used else (),
         workers=_workers(broker, nodes) if known(nodes) else nodes,
-        keeper=_keeper(broker) if used else None,
+        keeper=keeper,
     )
 
 
@@ -87,14 +88,16 @@ def _dead_letter_queues(
     return {queue: queue + _DEAD for what, queue in counts if what == Outcome.DEAD_LETTERED}
 
 
-def _sides(broker: Broker, queues: Sequence[str], dead: Mapping[str, str], used: bool) -> Mapping[str, SideSeen]:
+def _sides(
+    broker: Broker, queues: Sequence[str], dead: Mapping[str, str], used: bool, store: str
+) -> Mapping[str, SideSeen]:
     disks = on_disk(broker, queues) if used else {}
     spilled = _spilled(broker, queues, disks) if used else {}
     depths = keys.depths_of(broker, list(dict.fromkeys(dead.values())))
     return {
         queue: SideSeen(
             spilled=spilled.get(queue, 0),
-            **_of_disk(disks.get(queue, OnDisk())),
+            **_of_disk(disks.get(queue, OnDisk()), store),
             dead_letter=dead.get(queue, ""),
             dead_letters=depths[dead[queue]] if queue in dead else None,
         )
@@ -114,19 +117,27 @@ def _with(side: Maybe[int], disk: Maybe[OnDisk]) -> Maybe[int]:
     return side + disk.messages + disk.in_front if known(side) else side
 
 
-def _of_disk(disk: Maybe[OnDisk]) -> dict[str, Any]:
+def _of_disk(disk: Maybe[OnDisk], store: str) -> dict[str, Any]:
+    """`store` is the one of the keeper that acts, "" where that is not known."""
     if not known(disk):
         return {"on_disk": disk}
-    return {"on_disk": disk.messages, "where": disk.where, "disk_full": disk.full}
+    others = [each for each in disk.disks if store and each.store and each.store != store]
+    return {
+        "on_disk": disk.messages,
+        "where": disk.where,
+        "disk_full": disk.full,
+        "elsewhere": sum(each.messages for each in others),
+        "elsewhere_at": next((each.where for each in others), ""),
+    }
 
 
-def _keeper(broker: Broker) -> Maybe[str | None]:
-    """`node:directory` of the keeper that acts."""
+def _keeper(broker: Broker) -> tuple[Maybe[str | None], str]:
+    """`node:directory` of the keeper that acts, and the id of its store ("" where it does not say)."""
     said = keeper_said(broker)
     if not known(said) or said is None:
-        return said
+        return said, ""
     value = _object(said.encode("utf-8", "surrogateescape")) or {}
-    return f"{value.get('node', '?')}:{value.get('dir', '?')}"
+    return f"{value.get('node', '?')}:{value.get('dir', '?')}", str(value.get("store", ""))
 
 
 def _marks(broker: Broker, nodes: Maybe[Mapping[str, bytes]]) -> tuple[Maybe[tuple[MarkSeen, ...]], int]:

@@ -139,6 +139,7 @@ class Keeper:
             "pid": me.pid,
             "started": me.started,
             "dir": str(self._directory),
+            "store": self.store.id,
             "since": round(self._since_s, 3),
         }
         call: list[Argument] = [broker.layout.prefix, self._token, json.dumps(said), EXPIRES_MS, dead]

@@ -14,7 +14,9 @@ for at = 2, #ARGV do
   local good, many = pcall(on_disk, ARGV[1], ARGV[at])
   if good and many > 0 then
     local kept = beside(ARGV[1], "kept", ARGV[at])
-    redis.call("HSET", kept, "forget", redis.call("HGET", kept, "taken"))
+    local taken = redis.call("HGET", kept, "taken")
+    -- `fed` as well: a keeper that looked before the purge would bring back what it has read, and so compares in vain.
+    redis.call("HSET", kept, "forget", taken, "fed", taken)
     went = went + many
   end
 end

@@ -8,7 +8,7 @@
 --   tidegate:gate:1:marks          hash    key → the mark, JSON: tag, id, list, at (ms, published), state (waiting, held,
 --                                          running), who ("<worker>/<session>"), score (of `unacked_index`), changed
 --                                          (ms), seen (ms, found in its list), glanced, replaced, missing (ms, since),
---                                          aside (at, seen, glanced: of the lists that an act has set aside)
+--                                          aside, front, spill (at, seen, glanced: of those lists of an act, or beside)
 --   tidegate:gate:1:bodies         hash    key → the whole element of that message in its list
 --   tidegate:gate:1:worker:<id>    string  JSON: as_of (ms; what it says is not older), sessions (that live), running
 --                                          and lost (tags); expires 5 s after the worker's last word
@@ -189,25 +189,27 @@ function overlap.is_in(look, place, list, element)
   return found and true or false
 end
 
--- Whether it waits beside its list. On a disk nobody can look: as long as any message of the list is there, it may be it.
-function overlap.is_spilled(look, place, element)
+-- Whether it waits in a list other than its own; what a search found there is kept apart from what one found in its list.
+function overlap.is_apart(look, place, kind, list, element)
+  if overlap.length(list) == 0 then return false end
+  local apart = type(place[kind]) == "table" and place[kind] or { at = place.at }
+  local found = overlap.is_in(look, apart, list, element)
+  place[kind], place.touched, apart.touched = apart, place.touched or apart.touched, nil
+  return found
+end
+
+-- Whether it waits beside its list, or where an act has set it aside. On a disk nobody can look: as long as any message
+-- of the list is there, it may be it.
+function overlap.is_beside(look, place, element)
   for _, kind in ipairs({ "front", "spill" }) do
-    if overlap.is_in(look, place, overlap.beside(look, kind, place.list), element) then return true end
+    if overlap.is_apart(look, place, kind, overlap.beside(look, kind, place.list), element) then return true end
+  end
+  for _, list in ipairs(overlap.set_aside(look, place.list)) do
+    if overlap.is_apart(look, place, "aside", list, element) then return true end
   end
   local said = redis.call("HMGET", overlap.beside(look, "kept", place.list), "taken", "fed", "forget")
   local back = math.max(tonumber(said[2] or "") or 0, tonumber(said[3] or "") or 0)
   return (tonumber(said[1] or "") or 0) > back
-end
-
--- Whether it waits where an act has set it aside; what a search found there is kept apart from what one found in its list.
-function overlap.is_aside(look, place, element)
-  for _, list in ipairs(overlap.set_aside(look, place.list)) do
-    place.aside = type(place.aside) == "table" and place.aside or { at = place.at }
-    local found = overlap.is_in(look, place.aside, list, element)
-    place.touched, place.aside.touched = place.touched or place.aside.touched, nil
-    if found then return true end
-  end
-  return false
 end
 
 -- Judging
@@ -230,8 +232,7 @@ function overlap.where(look, place, element)
   if place.state == "running" then return overlap.lives(look, place) and "running" or "gone" end
   local score = redis.call("ZSCORE", look.index, place.tag)
   if score then return overlap.taken(look, place, score) end
-  if overlap.is_in(look, place, place.list, element) or overlap.is_spilled(look, place, element)
-    or overlap.is_aside(look, place, element) then
+  if overlap.is_in(look, place, place.list, element) or overlap.is_beside(look, place, element) then
     if place.state ~= "waiting" or place.missing then
       place.state, place.who, place.missing, place.touched = "waiting", nil, nil, true
     end

@@ -31,6 +31,8 @@ def _of(queue: QueueGated, side: SideSeen | None, keeper: str | None) -> Iterabl
         return [could_not_look("TG149", f"what of {queue.name} is on disk", unseen(on_disk=queue.on_disk))]
     if queue.on_disk and keeper is None:
         return [_abandoned(queue.name, queue.on_disk, side.where)]
+    if side.elsewhere and keeper is not None:
+        return [_elsewhere(queue.name, side, keeper)]
     if side.disk_full and keeper is not None:
         return [_full(queue.name, keeper)]
     in_memory = queue.spilled - queue.on_disk if known(queue.spilled) else 0
@@ -46,6 +48,21 @@ def _abandoned(queue: str, on_disk: int, where: str) -> Finding:
         sentence=f"{waiting}, and nobody brings them back.",
         evidence={"queue": queue, "on_disk": on_disk, "where": where},
         remedy=f"On {node or 'that machine'}: tidegate keep --dir {shell(directory or 'DIRECTORY')}",
+    )
+
+
+def _elsewhere(queue: str, side: SideSeen, keeper: str) -> Finding:
+    node, _, directory = side.elsewhere_at.partition(":")
+    waiting = f"{plural(side.elsewhere, 'message')} of {queue} wait on the disk of {node or 'some machine'}"
+    return Finding(
+        rule="TG149",
+        level=Level.CRITICAL,
+        sentence=f"{waiting}, and the keeper that acts, {keeper}, has another one: nobody brings them back.",
+        evidence={"queue": queue, "on_disk": side.elsewhere, "where": side.elsewhere_at, "keeper": keeper},
+        remedy=(
+            f"End that keeper, and on {node or 'the other machine'}: "
+            f"tidegate keep --dir {shell(directory or 'DIRECTORY')} until all are back."
+        ),
     )
 
 
