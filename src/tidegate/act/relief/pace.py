@@ -9,7 +9,7 @@ from tidegate.broker.client import Broker, Command, connect
 
 #: What a bystander may have to wait for, where nothing else is said.
 MAX_STALL_MS = 5.0
-_MOST, _FEWEST = 300, 20
+_MOST, _FEWEST = 200, 20
 #: Every so many commands have a bystander: often enough to follow, seldom enough to cost little.
 _WATCHED = 4
 #: Elements of one chunk weigh no more than this together.

@@ -21,7 +21,7 @@ from tidegate.errors import Refused
 from tidegate.facts.relief import Act, Relieved, State
 from tidegate.facts.unknown import known
 
-_PORTION, _PORTION_BYTES = 500, 1 << 20
+_PORTION, _PORTION_BYTES = 200, 1 << 20
 
 
 def rollback(address: Address, id_: str, *, timeout_s: float = 5.0, progress: Progress | None = None) -> Relieved:
