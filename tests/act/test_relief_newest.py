@@ -1,6 +1,8 @@
 """Newest first for a while: nothing is lost or doubled, and at the end all is in its order of age."""
 
 import json
+import subprocess
+import sys
 import threading
 import time
 
@@ -8,6 +10,7 @@ import pytest
 import redis
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from relief_desk import held, mixed, push
 
 from backlog import message
 from faces.shell import call
@@ -180,3 +183,16 @@ def test_what_stands_ready_follows_what_is_taken():
         stock.learn(2, left=5)
     assert stock.size <= 10
     assert Stock(most=2).size == 2
+
+
+def test_sigterm_ends_it_as_ctrl_c_does(broker_url, redis_client):
+    before = push(redis_client, mixed(2000))
+    call = [sys.executable, "-m", "tidegate", "drain-newest", QUEUE, broker_url, "--for", "60s", "--yes"]
+    with subprocess.Popen(call, stdout=subprocess.DEVNULL) as program:
+        deadline = time.monotonic() + 20
+        while not redis_client.keys("tidegate:relief:1:aside:*") and time.monotonic() < deadline:
+            time.sleep(0.02)
+        program.terminate()
+        assert program.wait(20) == 0
+    assert held(redis_client) == before
+    assert not redis_client.keys("tidegate:relief:1:aside:*")

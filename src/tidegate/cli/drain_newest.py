@@ -1,5 +1,7 @@
 """`tidegate drain-newest`: for a while the newest messages are worked on first."""
 
+import signal
+
 import click
 
 from tidegate.cli.acting import agreed
@@ -31,7 +33,7 @@ def drain_newest(target: Target, queue: str, as_json: bool, verbose: bool, for_s
     if not 0 < for_s <= _LONGEST_S:
         raise UsageError(f"--for is how long it lasts: expected more than 0 s and at most 7 days, got {for_s:g} s")
     label = f"Newest first in {queue} (Ctrl-C ends it)"
-    with watching(label) as watch, stopping_early() as stopped:
+    with watching(label) as watch, stopping_early(signal.SIGTERM) as stopped:
         how = relieving.How(timeout_s=target.timeout_s, yes=yes)
         done = relieving.drain_newest(target.address(), queue, for_s, how, watch=watch, stopped=stopped)
     if as_json:

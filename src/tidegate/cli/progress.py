@@ -48,20 +48,27 @@ def counting(label: str) -> Iterator[Callable[[int, int], None]]:
 
 
 @contextmanager
-def stopping_early() -> Iterator[Callable[[], bool]]:
-    """Whether Ctrl-C was pressed: the first one only asks, so that what is there so far can be shown; the second ends it."""
+def stopping_early(*others: signal.Signals) -> Iterator[Callable[[], bool]]:
+    """Whether Ctrl-C was pressed: the first one only asks, so that what is there so far can be shown; the second ends it.
+
+    `others` are signals that ask as well.
+    """
     asked = False
 
     def ask(number: int, frame: FrameType | None) -> None:
         nonlocal asked
         asked = True
-        signal.signal(signal.SIGINT, before)
+        restore()
+
+    def restore() -> None:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
     if threading.current_thread() is not threading.main_thread():
         yield lambda: False
         return
-    before = signal.signal(signal.SIGINT, ask)
+    before = {number: signal.signal(number, ask) for number in (signal.SIGINT, *others)}
     try:
         yield lambda: asked
     finally:
-        signal.signal(signal.SIGINT, before)
+        restore()

@@ -360,5 +360,5 @@ def _explained(path: Path, error: Exception) -> BadStore | StoreFull:
             f"{path} is damaged or no store of Tidegate: {error}; restore it from a copy or name another one"
         )
     if code & 0xFF in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
-        return BadStore(f"{path} is in use by another process: end that one, or name another file")
+        return BadStore(f"{path} is in use by another process: end that one, or name another place")
     return BadStore(f"{path} can't be used: {error}")
