@@ -234,3 +234,114 @@ def test_the_program_ends_cleanly_and_says_what_is_on_the_disk(broker_url, redis
     assert program.returncode == 0
     assert "messages on disk" in said
     assert not redis_client.exists(KEEPER)
+
+
+@pytest.fixture
+def killed(monkeypatch, redis_client):
+    """Ends a keeper between its disk and the server, as SIGKILL does: what is on the disk is there, and no script ran.
+
+    This process lives on, so its word that it keeps is taken back: another one would wait until it expires.
+    """
+
+    def kill(one):
+        with monkeypatch.context() as during:
+            during.setattr(keeping.Kept, "_popped", dies)
+            with pytest.raises(Died):
+                one.turn()
+        one.store.close()
+        redis_client.delete(KEEPER)
+
+    return kill
+
+
+class Died(Exception):
+    """What stands for SIGKILL within this process."""
+
+
+def dies(*_):
+    raise Died
+
+
+@pytest.mark.parametrize("taken_by_workers", [0, 1, 29, 30, 45])
+@pytest.mark.parametrize("spilled_before", [0, 400])
+def test_workers_may_go_on_with_the_side_list_while_a_killed_keeper_is_missed(
+    keeper, killed, redis_client, spilled_before, taken_by_workers
+):
+    one = keeper()
+    if spilled_before:
+        spill(redis_client, numbers(0, spilled_before))
+        one.turn()
+        assert taken(redis_client, one) == numbers(0, spilled_before)
+    spill(redis_client, numbers(1000, 1400))
+    killed(one)
+    got = [redis_client.rpop(SIDE) for _ in range(taken_by_workers)]
+    again = keeper()
+    assert again.turn()
+    assert got + taken(redis_client, again) == numbers(1000, 1400)
+
+
+def test_a_purge_while_a_killed_keeper_is_missed_brings_nothing_back(keeper, killed, redis_client):
+    one = keeper()
+    spill(redis_client, numbers(0, 90))
+    one.turn()
+    spill(redis_client, numbers(90, 400))
+    killed(one)
+    EMPTY.run(redis_client, (), ("", QUEUE))
+    spill(redis_client, numbers(400, 410))
+    again = keeper()
+    assert again.turn()
+    assert taken(redis_client, again) == numbers(400, 410)
+
+
+def test_an_emptied_server_gives_nothing_up_while_the_keeper_runs(keeper, redis_client):
+    one = keeper()
+    spill(redis_client, numbers(0, 400))
+    one.turn()
+    redis_client.flushall()
+    spill(redis_client, numbers(400, 800))
+    one.turn()
+    one.turn()
+    assert taken(redis_client, one) == [*numbers(60, 350), *numbers(400, 800)]
+
+
+def test_a_full_server_is_relieved_in_order_and_each_message_once(keeper, redis_client):
+    one = keeper()
+    one.turn()
+    spill(redis_client, numbers(0, 400))
+    one._watched_s = float("-inf")
+    redis_client.config_set("maxmemory", 1)
+    try:
+        for _ in range(3):
+            one.turn()
+        assert redis_client.llen(SIDE) < 400
+    finally:
+        redis_client.config_set("maxmemory", 0)
+    assert one.turn()
+    assert taken(redis_client, one) == numbers(0, 400)
+
+
+@pytest.mark.parametrize("taken_by_workers", [0, 10])
+def test_a_server_that_went_back_to_before_anything_was_parked_loses_nothing_the_disk_has(
+    keeper, redis_client, taken_by_workers
+):
+    one = keeper()
+    spill(redis_client, numbers(0, 400))
+    one.turn()
+    one.close()
+    redis_client.delete(FRONT, SIDE, KEPT)
+    spill(redis_client, numbers(0, 80))
+    got = [redis_client.rpop(SIDE) for _ in range(taken_by_workers)]
+    spill(redis_client, numbers(500, 510))
+    again = keeper()
+    assert again.turn()
+    assert got + taken(redis_client, again) == [*numbers(0, 350), *numbers(500, 510)]
+
+
+def test_what_a_keeper_sent_before_an_outage_is_refused_when_it_arrives_after(keeper, redis_client):
+    one = keeper()
+    one.turn()
+    before = json.loads(redis_client.get(KEEPER))["token"]
+    one._away("the line is cut")
+    one._not_before_s = 0.0
+    assert one.turn()
+    assert json.loads(redis_client.get(KEEPER))["token"] != before

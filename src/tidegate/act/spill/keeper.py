@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from tidegate.act.spill.keeping import Kept, NotOurs, Said
+from tidegate.act.spill.keeping import Kept, NotOurs, Run, Said
 from tidegate.act.spill.store import Store
 from tidegate.broker.address import Address
 from tidegate.broker.client import Broker, Refusal, as_text, connect
@@ -56,7 +56,9 @@ class Keeper:
         self._queues, self._say, self._clock = tuple(queues), say, clock
         self._directory = directory.absolute()
         self._token = secrets.token_hex(8)
+        self._former = ""
         self._broker: Broker | None = None
+        self._run = Run("")
         self._kept: dict[str, Kept] = {}
         self._names: dict[str, str] = {}
         self._searched_s = self._watched_s = float("-inf")
@@ -119,7 +121,7 @@ class Keeper:
         word, *more = self._asked(broker, "")
         if word == "waits":
             process = process_in(more[0])
-            if process is not None and process.is_gone():
+            if process is not None and (process.is_gone() or (self._former and self._former in as_text(more[0]))):
                 word, *more = self._asked(broker, as_text(more[0]))
         if word == "acts":
             self.acts = True
@@ -170,7 +172,7 @@ class Keeper:
     def _join(self, broker: Broker, keys: Sequence[str]) -> None:
         where = f"{socket.gethostname()}:{self._directory}"
         for key in keys:
-            self._kept[key] = Kept(broker, self.store, key, self._names[key], self._token, where, self._say)
+            self._kept[key] = Kept(broker, self._run, self.store, key, self._names[key], self._token, where, self._say)
 
     def _saved_s(self, broker: Broker) -> float:
         """Until when (by our clock) the server has saved what it did; now, where it saves every second or never."""
@@ -191,12 +193,25 @@ class Keeper:
     def _connected(self) -> Broker:
         if self._broker is None:
             self._broker = connect(self._address, self._timeout_s, watched=False)
+            self._run = self._run_of(self._broker)
             for one in self._kept.values():
-                one.broker = self._broker
+                one.broker, one.run, one.token = self._broker, self._run, self._token
         return self._broker
+
+    def _run_of(self, broker: Broker) -> Run:
+        """Which life of the server it is. Behind sentinels another server may have taken over, whatever it writes."""
+        said, always = broker.ask(("INFO", "server"), ("CONFIG", "GET", "append*"))
+        settings = dict(zip(always[::2], always[1::2], strict=True)) if isinstance(always, list) else {}
+        keeps_all = settings.get(b"appendonly") == b"yes" and settings.get(b"appendfsync") == b"always"
+        fields = dict(line.split(":", 1) for line in as_text(said).splitlines() if ":" in line)
+        run = fields.get("run_id", "") if isinstance(said, bytes) else ""
+        return Run(run, goes_back=not keeps_all or self._address.sentinel_master is not None)
 
     def _away(self, why: str) -> None:
         self._once(f"the server can't be used ({why}); trying again")
+        if self.acts:
+            # What was sent may arrive when its effect was looked for already: then nobody of that name may act any more.
+            self._former, self._token = self._token, secrets.token_hex(8)
         self.acts = False
         self._drop()
         self._pause_s = min(_LONGEST_PAUSE_S, self._pause_s * 2 or _FIRST_PAUSE_S)

@@ -2,7 +2,8 @@
 --
 -- ARGV 1 prefix · 2 token · 3 list · 4 store · 5 "1": nothing of it is on disk or in front any more, it may be forgotten
 --      6… fields and values; an empty value takes the field away
--- Answer {"noted"} · {"forgotten"} · {"waits"} · {"foreign", where}
+-- Answer {"noted"} · {"full"}: the server takes nothing, and nothing was done · {"forgotten"} · {"waits"}
+--        {"foreign", where}
 
 local prefix, list = ARGV[1], ARGV[3]
 local kept = keep.beside(prefix, "kept", list)
@@ -15,7 +16,17 @@ if ARGV[5] == "1" then
     return { "forgotten" }
   end
 end
+local set, gone = {}, {}
 for at = 6, #ARGV, 2 do
-  if ARGV[at + 1] == "" then redis.call("HDEL", kept, ARGV[at]) else redis.call("HSET", kept, ARGV[at], ARGV[at + 1]) end
+  if ARGV[at + 1] == "" then
+    gone[#gone + 1] = ARGV[at]
+  else
+    set[#set + 1], set[#set + 2] = ARGV[at], ARGV[at + 1]
+  end
 end
+if #set > 0 then
+  local noted = redis.pcall("HSET", kept, unpack(set))
+  if type(noted) == "table" and noted.err then return { "full" } end
+end
+if #gone > 0 then redis.call("HDEL", kept, unpack(gone)) end
 return { "noted" }

@@ -1,8 +1,9 @@
 -- Messages of a side list that are on disk go from there, the oldest. Joined behind `keep/words`.
 --
 -- ARGV 1 prefix · 2 token · 3 list · 4 store · 5 where it is · 6 number of the first · 7 how many
---      8 SHA-1 of the oldest · 9 SHA-1 of the newest of them
--- Answer {"parked"} · {"unnoted"}: parked, but a full server does not take the number · {"changed"}: they are not there
+--      8 SHA-1 of the oldest · 9 SHA-1 of the newest of them · 10 "1": also where a full server does not take the number
+-- Answer {"parked"} · {"full"}: it does not, and nothing was done · {"unnoted"}: parked without · {"changed"}: they are
+--        not there
 --        {"counted", taken}: another number is due · {"waits"}: another keeper acts · {"foreign", where}
 
 local prefix, list, first, many = ARGV[1], ARGV[3], tonumber(ARGV[6]), tonumber(ARGV[7])
@@ -21,6 +22,7 @@ if taken then
 else
   noted = redis.pcall("HSET", kept, "store", ARGV[4], "where", ARGV[5], "fed", ARGV[6], "taken", after)
 end
+local full = type(noted) == "table" and noted.err
+if full and ARGV[10] ~= "1" then return { "full" } end
 redis.call("LTRIM", side, 0, -many - 1)
-if type(noted) == "table" and noted.err then return { "unnoted" } end
-return { "parked" }
+return { full and "unnoted" or "parked" }
