@@ -13,6 +13,7 @@ from celery_singleton import backends as singleton_backends
 from celery_singleton.util import generate_lock
 from hypothesis import given
 from hypothesis import strategies as st
+from kombu import pools
 
 from tidegate.act.relief.locks import ONCE, SINGLETON, once_key, singleton_key
 from tidegate.act.relief.releasing import Releasing
@@ -60,6 +61,10 @@ def app(backend_url, monkeypatch):
             once_backend.redis.close()
         if singleton_backends._backend is not None:
             singleton_backends._backend.redis.close()
+        # The test still holds the application when its fixtures end, so what it opened is closed here.
+        app.backend.result_consumer.stop()
+        app.backend.client.connection_pool.disconnect()
+        pools.reset()
         app.close()
 
 

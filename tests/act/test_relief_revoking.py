@@ -19,6 +19,9 @@ def app(backend_url):
     app = Celery("shop", broker=backend_url, backend=backend_url, set_as_current=False)
     app.task(called, name="t", shared=False)
     yield app
+    # The test still holds the application when its fixtures end, so what it opened is closed here.
+    app.backend.result_consumer.stop()
+    app.backend.client.connection_pool.disconnect()
     pools.reset()
     app.close()
 

@@ -1,5 +1,6 @@
 """Purge, move, dedupe and the acts on record, as an operator runs them on a real server."""
 
+import importlib
 import json
 import os
 import signal
@@ -196,6 +197,9 @@ def test_results_of_what_is_removed_are_revoked_when_asked(redis_client, backend
     assert "results revoked: 1" in ran.parsed["notes"]
     assert json.loads(redis_client.get("celery-task-meta-id-m1"))["status"] == "REVOKED"
     assert redis_client.get("celery-task-meta-id-m2") is None
+    backend = importlib.import_module("revoking_proj").app.backend
+    backend.result_consumer.stop()
+    backend.client.connection_pool.disconnect()
 
 
 def test_ctrl_c_in_the_middle_leaves_an_act_that_is_ended_by_hand(filled, broker_url, monkeypatch):
