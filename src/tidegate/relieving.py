@@ -24,7 +24,7 @@ from tidegate.broker.address import Address
 from tidegate.broker.client import Broker, connect
 from tidegate.broker.gate import spilled
 from tidegate.broker.spilled import on_disk
-from tidegate.errors import Refused, UsageError
+from tidegate.errors import UsageError
 from tidegate.facts.backups import BackedUp, Inspected, Restored
 from tidegate.facts.relief import Act, Filter, Relief, Relieved, State
 from tidegate.facts.unknown import known
@@ -33,7 +33,6 @@ from tidegate.observe.peek import lists_of
 from tidegate.units import count, plural
 
 Keep = Literal["oldest", "newest"]
-_NOTHING_GIVEN = "no filter was given, and everything is not meant by that: name what to take, such as --task '*'"
 _LOCKS_STAY = (
     "without a backup nobody knows any more whose locks of celery-singleton and celery-once to release: they stay"
 )
@@ -69,8 +68,6 @@ def purge(address: Address, queue: str, wanted: Filter, how: How = DRY) -> Relie
 
 def move(address: Address, queue: str, wanted: Filter, to: str, how: How = DRY) -> Relieved:
     """The same, but what is selected goes to the queue `to`, in its order, with its priorities."""
-    if to == queue:
-        raise Refused(f"{queue} is the queue itself: --to names another one")
     return _done(address, Order(queue=queue, act=Act.MOVE, wanted=wanted, to=to), how)
 
 
@@ -194,7 +191,8 @@ def _as_it_is(row: Relief) -> Relieved:
 
 
 def _done(address: Address, order: Order, how: How) -> Relieved:
-    _must_make_sense(order.wanted)
+    engine.must_make_sense(order)
+    _must_be_alone(order.wanted)
     if not how.yes:
         with connect(address, how.timeout_s) as broker:
             beside = _beside(broker, order.queue)
@@ -242,9 +240,7 @@ def _revoked(how: How, elements: Sequence[bytes]) -> Counter[str]:
     return revoke_results(how.app, elements)
 
 
-def _must_make_sense(wanted: Filter) -> None:
-    if wanted.is_empty:
-        raise Refused(_NOTHING_GIVEN)
+def _must_be_alone(wanted: Filter) -> None:
     if wanted.undecodable and wanted != Filter(undecodable=True, older_than_s=wanted.older_than_s):
         raise UsageError(
             "--undecodable selects what can't be read, and of that only the age can be told: "

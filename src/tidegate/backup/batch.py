@@ -1,7 +1,17 @@
-"""What a backup holds: batches of messages of one list, each message with its place in it."""
+"""Messages in a row: the batches that a backup holds, each message with its place, and how many go at once."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+
+
+def fitting(elements: Sequence[bytes], most: int, most_bytes: int) -> Sequence[bytes]:
+    """The first of them: `most`, or as many as weigh no more than that together, and one at least."""
+    weight = 0
+    for place, element in enumerate(elements[:most]):
+        weight += len(element)
+        if weight > most_bytes and place:
+            return elements[:place]
+    return elements[:most]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -25,13 +25,18 @@ _UNKNOWN_SCRIPT = "No matching script"
 COUNTS = f"{GATE}counts"
 
 
+def sha1hex(text: bytes) -> str:
+    """What `redis.sha1hex` makes of it in a script."""
+    return hashlib.sha1(text, usedforsecurity=False).hexdigest()
+
+
 class Script:
     """One script, made of the named files in their order; the last one gives the answer."""
 
     def __init__(self, *names: str) -> None:
         self.names = names
         self.text = self._whole_text()
-        self.digest = hashlib.sha1(self.text.encode(), usedforsecurity=False).hexdigest()
+        self.digest = sha1hex(self.text.encode())
 
     def _whole_text(self) -> str:
         return "\n".join(_text(name) for name in self.names)

@@ -13,8 +13,8 @@ from tidegate.backup.header import Header
 from tidegate.backup.packing import Codec, Packed, pack
 from tidegate.backup.writer import BackupWriter
 from tidegate.broker.address import Address
-from tidegate.broker.client import Broker, Refusal, as_text, connect
-from tidegate.broker.reads import info
+from tidegate.broker.client import Broker, connect
+from tidegate.broker.reads import info, server_time
 from tidegate.broker.stream import stream_list
 from tidegate.errors import Refused
 from tidegate.facts.backups import BackedUp
@@ -109,7 +109,7 @@ class _Copy:
             self._progress(self._copied, max(self._copied, self._expected))
 
     def _batches(self, step: int, key: str, depth: int, weight: float) -> Iterator[Batch]:
-        newest, moment_s = _NEWEST, _now_s(self._broker)
+        newest, moment_s = _NEWEST, server_time(self._broker)
         for newest_first in _portions(stream_list(self._broker, key, depth, weight)):
             oldest = newest - len(newest_first)
             yield Batch(
@@ -146,7 +146,7 @@ def _must_be_whole(broker: Broker, queue: str) -> None:
 
 def _header(broker: Broker, queue: str, lists: Sequence[tuple[int, str]], depths: Sequence[int]) -> Header:
     return Header(
-        created_s=_now_s(broker),
+        created_s=server_time(broker),
         queue=queue,
         act=COPY,
         server=server_of(broker),
@@ -165,10 +165,3 @@ def server_of(broker: Broker) -> str:
         return ""
     name = fields.get("server_name", "redis")
     return f"{name} {fields.get(f'{name}_version', '')}".strip()
-
-
-def _now_s(broker: Broker) -> float:
-    answer = broker.one("TIME")
-    if isinstance(answer, Refusal):
-        return time.time()
-    return int(as_text(answer[0])) + int(as_text(answer[1])) / 1e6

@@ -70,13 +70,10 @@ def carry_out(
 ) -> Relieved:
     """Does it. Raises Refused, and CannotLook where the server goes away: then the act is interrupted, nothing is lost.
 
-    Costs one LRANGE and one script for each chunk of up to 1,000 messages; nobody waits for the server longer than
+    Costs one LRANGE and one script for each chunk of up to 200 messages; nobody waits for the server longer than
     `max_stall_ms`, as far as that is in our hand.
     """
-    if order.wanted.is_empty:
-        raise Refused("no filter was given, and everything is not meant by that: name what to take, such as --task '*'")
-    if order.to == order.queue:
-        raise Refused(f"{order.queue} is the queue itself: --to names another one")
+    must_make_sense(order)
     began_s = time.monotonic()
     with connecting(address, timeout_s) as broker:
         keys = lists_of(broker, order.queue)
@@ -87,6 +84,14 @@ def carry_out(
         acting = _begun(broker, id_, order, keys, writer)
         with _working(address, timeout_s, acting, order, writer) as work:
             return work.done(progress, after, began_s)
+
+
+def must_make_sense(order: Order) -> None:
+    """Raises Refused where nothing is selected, or a queue is to be moved into itself."""
+    if order.to == order.queue:
+        raise Refused(f"{order.queue} is the queue itself: --to names another one")
+    if order.wanted.is_empty:
+        raise Refused("no filter was given, and everything is not meant by that: name what to take, such as --task '*'")
 
 
 def resume(

@@ -4,7 +4,6 @@ The order of what happens to a portion of messages: read and decided on; what go
 script drops it and puts the others where workers take them. While the disk writes a portion, the next one is read.
 """
 
-import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -18,7 +17,7 @@ from tidegate.backup.batch import Batch
 from tidegate.broker.client import Refusal, as_text
 from tidegate.broker.reads import lengths, unreadable
 from tidegate.broker.relief import ASIDE, hidden_list
-from tidegate.broker.scripts import RELIEF_SPLICE, RELIEF_STEP, RELIEF_SWAP
+from tidegate.broker.scripts import RELIEF_SPLICE, RELIEF_STEP, RELIEF_SWAP, run_by, sha1hex
 from tidegate.errors import Refused
 from tidegate.facts.unknown import known
 
@@ -91,10 +90,7 @@ class ListFilter:
     def _swap(self) -> None:
         oldest = list(reversed(self._range(self.key, -_FIRST, -1)))
         choice = self.chooser.choose(oldest, 0, self._depth(self.key))
-        decided = "".join(
-            f"{hashlib.sha1(element, usedforsecurity=False).hexdigest()}{flag:d}"
-            for element, flag in zip(oldest, choice.flags, strict=True)
-        )
+        decided = "".join(f"{sha1hex(element)}{flag:d}" for element, flag in zip(oldest, choice.flags, strict=True))
         word, *found = self.acting.run(RELIEF_SWAP, self.key, self.queue, len(oldest), decided)
         if word == "swapped" and choice.undecodable:
             kept = [element for element, flag in zip(oldest, choice.flags, strict=True) if not flag]
@@ -211,8 +207,6 @@ def splice(acting: Acting, key: str, queue: str, pace: Pace, afterwards: str) ->
 def paced(acting: Acting, pace: Pace, script: Any, arguments: Sequence[Any]) -> list[Any]:
     """The answer of a script that takes the server some time; one round trip, two where it is not known there."""
     whole = [acting.broker.layout.prefix, acting.id, acting.token, *arguments]
-    answer = pace.ask(acting.broker, script.call([], whole))
-    if isinstance(answer, Refusal) and "No matching script" in answer.why:
-        answer = pace.ask(acting.broker, script.whole([], whole))
+    [answer] = run_by(lambda command: [pace.ask(acting.broker, command)], script, [], whole)
     said = acting.checked(answer)
     return [as_text(said[0]), *said[1:]]

@@ -12,6 +12,7 @@ from tidegate.act.relief.acts import Acting, begin, claim, fields_of, row_of
 from tidegate.act.relief.engine import ROLLING, Order, Progress, order_of, reopened, whole_again
 from tidegate.act.relief.filtering import paced, splice
 from tidegate.act.relief.pace import MAX_STALL_MS, Pace, connecting
+from tidegate.backup.batch import fitting
 from tidegate.backup.reader import BackupReader
 from tidegate.broker.address import Address
 from tidegate.broker.client import as_text
@@ -112,7 +113,7 @@ def _gather_all(acting: Acting, order: Order, reader: BackupReader, progress: Pr
             key = layout.list_of(order.queue, batch.step)
             _gathered(acting, key, passed[batch.step] - len(rest), rest)
             if progress is not None:
-                progress(seen, max(seen, acting.number("removed")))
+                progress(seen, reader.messages)
 
 
 def _gathered(acting: Acting, key: str, before: int, rest: Sequence[bytes]) -> None:
@@ -132,16 +133,10 @@ def _in_front(acting: Acting, key: str, queue: str, pace: Pace) -> None:
 
 
 def _portions(elements: Sequence[bytes]) -> Iterator[Sequence[bytes]]:
-    portion: list[bytes] = []
-    weight = 0
-    for element in elements:
-        if portion and (len(portion) == _PORTION or weight + len(element) > _PORTION_BYTES):
-            yield portion
-            portion, weight = [], 0
-        portion.append(element)
-        weight += len(element)
-    if portion:
+    while elements:
+        portion = fitting(elements, _PORTION, _PORTION_BYTES)
         yield portion
+        elements = elements[len(portion) :]
 
 
 def _there(path: Path | None) -> Path:

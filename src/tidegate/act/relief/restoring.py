@@ -18,10 +18,11 @@ from tidegate.act.relief.flowing import Flow
 from tidegate.act.relief.pace import MAX_STALL_MS, Pace
 from tidegate.act.relief.receiving import must_be_able_to_receive
 from tidegate.act.relief.sifting import Sieve, tags_in
-from tidegate.backup.batch import Batch
+from tidegate.backup.batch import Batch, fitting
 from tidegate.backup.reader import BackupReader
 from tidegate.broker.address import Address
-from tidegate.broker.client import Broker, Refusal, as_text, connect
+from tidegate.broker.client import Broker, as_text, connect
+from tidegate.broker.reads import server_time
 from tidegate.broker.scripts import RELIEF_FEED
 from tidegate.errors import CannotLook, Refused, TidegateError, UsageError
 from tidegate.facts.backups import Restored
@@ -184,7 +185,7 @@ class _Restoring:
                 room = flow.room(pace.chunk)
                 if not room:
                     return False
-                portion = _portion(rest, room)
+                portion = fitting(rest, room, _PORTION_BYTES)
                 flow.went(self._push(batch, portion, sieve, pace))
                 rest = rest[len(portion) :]
                 if progress is not None:
@@ -240,7 +241,7 @@ def _source(reader: BackupReader, path: Path, wish: Wish) -> str:
 
 
 def _sieve(broker: Broker, queue: str, wish: Wish) -> Sieve:
-    return Sieve(tags_in(broker, queue), _now_s(broker) if wish.skip_expired else None)
+    return Sieve(tags_in(broker, queue), server_time(broker) if wish.skip_expired else None)
 
 
 def _said(wish: Wish, path: Path, source: str, reader: BackupReader) -> dict[str, str | int | float]:
@@ -293,20 +294,5 @@ def _interrupted(address: Address, timeout_s: float, acting: Acting) -> None:
         replace(acting, broker=broker).note(state=State.INTERRUPTED.value)
 
 
-def _portion(elements: Sequence[bytes], most: int) -> Sequence[bytes]:
-    """The first of them: `most`, or as many as weigh 1 MB together, and one at least."""
-    weight = 0
-    for place, element in enumerate(elements[:most]):
-        weight += len(element)
-        if weight > _PORTION_BYTES and place:
-            return elements[:place]
-    return elements[:most]
-
-
 def _notes(reader: BackupReader) -> tuple[str, ...]:
     return tuple(f"damaged at byte {count(one.offset)}: {one.why}" for one in reader.damage)
-
-
-def _now_s(broker: Broker) -> float:
-    answer = broker.one("TIME")
-    return time.time() if isinstance(answer, Refusal) else int(answer[0]) + int(answer[1]) / 1e6

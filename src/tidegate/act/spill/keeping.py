@@ -7,7 +7,6 @@ first message is on the disk. Parking: to the disk, committed, then one script t
 script that compares `fed` and pushes; the disk forgets later, for a server that saves once a second can go back by one.
 """
 
-import hashlib
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -15,8 +14,9 @@ from itertools import takewhile
 from typing import Any
 
 from tidegate.act.spill.store import Piece, Store
+from tidegate.backup.batch import fitting
 from tidegate.broker.client import Broker, Refusal, as_text
-from tidegate.broker.scripts import KEEP_FEED, KEEP_NOTE, KEEP_PARK, Argument, Script, run_by
+from tidegate.broker.scripts import KEEP_FEED, KEEP_NOTE, KEEP_PARK, Argument, Script, run_by, sha1hex
 from tidegate.broker.spilled import FRONT, KEPT, beside, side_list
 from tidegate.errors import CannotLook, StoreFull
 
@@ -137,18 +137,12 @@ class Kept:
         return False
 
     def _popped(self, first: int, elements: Sequence[bytes], unnoted: str = "") -> list[Any]:
-        seen = (len(elements), _sha1(elements[0]), _sha1(elements[-1]))
+        seen = (len(elements), sha1hex(elements[0]), sha1hex(elements[-1]))
         return self._run(KEEP_PARK, self.where, first, *seen, unnoted)
 
-    def _oldest(self, most: int) -> list[bytes]:
+    def _oldest(self, most: int) -> Sequence[bytes]:
         answer = self.broker.one("LRANGE", self._side, -min(most, _PORTION), -1)
-        elements = list(reversed(_answered(answer)))
-        weight = 0
-        for at, element in enumerate(elements):
-            weight += len(element)
-            if at and weight > _PORTION_BYTES:
-                return elements[:at]
-        return elements
+        return fitting(_answered(answer)[::-1], _PORTION, _PORTION_BYTES)
 
     def _full(self, said: dict[str, str], why: str) -> None:
         if not said.get("full"):
@@ -346,7 +340,3 @@ def _answered(answer: Any) -> Any:
 
 def _number(text: str | None) -> int | None:
     return int(text) if text is not None and text.lstrip("-").isdecimal() else None
-
-
-def _sha1(element: bytes) -> str:
-    return hashlib.sha1(element, usedforsecurity=False).hexdigest()
